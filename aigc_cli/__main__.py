@@ -1,0 +1,105 @@
+"""The entry point: errors become one line and an exit status. The only place that exits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+from aigc_cli.core.errors import AigcError, ExitStatus, OutOfMemoryError, UsageError
+
+
+class Terminated(BaseException):
+    """SIGTERM, as an exception, so that what is open gets closed."""
+
+
+def raise_terminated(signum: int, frame: FrameType | None) -> NoReturn:
+    raise Terminated
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command and returns its exit status."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        return run(argv)
+    except BrokenPipeError:
+        return ExitStatus.BROKEN_PIPE
+    except KeyboardInterrupt:
+        return report(argv, "interrupted", ExitStatus.INTERRUPTED)
+    except Terminated:
+        return report(argv, "terminated", ExitStatus.TERMINATED)
+
+
+def report(argv: list[str], message: str, status: ExitStatus) -> ExitStatus:
+    """Says in JSON why the stream ends here; a person at a terminal knows already."""
+    if "--json" in argv:
+        report_error(AigcError(message), argv, status)
+    return status
+
+
+def run(argv: list[str]) -> int:
+    """As main; an interruption and a closed stdout are raised."""
+    try:
+        return invoke(argv)
+    except AigcError as error:
+        return report_error(error, argv, error.status)
+    except MemoryError as error:
+        return report_error(OutOfMemoryError("out of memory", "try a smaller model or --dtype bfloat16"), argv, ExitStatus.OUT_OF_MEMORY, error)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        hint = "this is a bug or a file that aigc does not know: --traceback shows where"
+        return report_error(AigcError(f"{type(error).__name__}: {error}", hint), argv, ExitStatus.FAILED, error)
+
+
+def invoke(argv: list[str]) -> int:
+    """Parses and runs, without Typer's own handling of errors: it would turn a closed stdout into status 1."""
+    import typer
+    from typer.exceptions import TyperException
+
+    from aigc_cli.app import app
+
+    try:
+        with typer.main.get_command(app).make_context("aigc", argv) as context:
+            context.command.invoke(context)
+    except typer.Exit as leave:
+        return leave.exit_code
+    except typer.Abort:
+        raise KeyboardInterrupt from None
+    except TyperException as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # the help has been printed already
+            return ExitStatus.USAGE
+        context = getattr(error, "ctx", None)
+        raise UsageError(error.format_message(), f"see: {context.command_path if context else 'aigc'} --help") from error
+    return ExitStatus.DONE
+
+
+def report_error(error: AigcError, argv: list[str], status: ExitStatus, cause: BaseException | None = None) -> ExitStatus:
+    from aigc_cli.render.output import Output, show_error
+
+    if "--traceback" in argv:
+        import traceback
+
+        traceback.print_exception(cause or error)
+    show_error(Output(json="--json" in argv), error, status)
+    return status
+
+
+def entry() -> NoReturn:
+    """The console script."""
+    signal.signal(signal.SIGTERM, raise_terminated)
+    status = main()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = ExitStatus.BROKEN_PIPE
+    if status == ExitStatus.BROKEN_PIPE:
+        # the interpreter flushes stdout again as it ends, and would complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(int(status))
+
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,68 @@
+"""The seam where engines plug in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from aigc_cli.core.events import Event, Loaded
+from aigc_cli.core.request import Message, TextRequest
+
+SourceKind = Literal["folder", "gguf", "openai"]
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model's name, resolved to where its weights lie.
+
+    name: what the user called it, for messages.  path: a transformers folder (kind "folder") or a file (kind
+    "gguf"); None for a remote model (kind "openai", name "openai:NAME").  revision: the Hub commit, where it came
+    from there.  mode: what the model is meant for, when the catalogue knows ("chat" or "raw").
+    """
+
+    name: str
+    kind: SourceKind
+    path: Path | None = None
+    revision: str | None = None
+    mode: Literal["chat", "raw"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """How to open an engine: the same for every request it will get."""
+
+    device: str = "auto"
+    dtype: str = "auto"
+    base_url: str | None = None
+    api_key: str | None = None  # never printed: see __repr__
+    timeout: float | None = None
+
+    def __repr__(self) -> str:
+        key = "set" if self.api_key else None
+        return f"EngineOptions(device={self.device!r}, dtype={self.dtype!r}, base_url={self.base_url!r}, api_key={key})"
+
+
+class TextEngine(Protocol):
+    """A backend that holds a language model."""
+
+    loaded: Loaded
+
+    def stream(self, request: TextRequest) -> Iterator[Event]:
+        """Yields text as it is made and ends with one Done. Closing the iterator stops the work.
+
+        Raises: ContextOverflowError, OutOfMemoryError, UsageError for an option this engine cannot honour.
+        """
+        ...
+
+    def count_tokens(self, messages: tuple[Message, ...]) -> int | None:
+        """Tokens of the conversation as the model will see it; None where only the remote end could tell."""
+        ...
+
+    def close(self) -> None:
+        """Gives the memory back."""
+        ...
+
+
+Confirm = Callable[[str], bool]  # asks the user a yes-or-no question

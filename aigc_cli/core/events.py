@@ -1,0 +1,109 @@
+"""What an engine says while it works: small frozen values without tensors, which pickle and print as JSON.
+
+`t` is the seconds since the engine began this request with its weights loaded, stamped when the value has
+reached the host. One `Done` ends a stream; a failure is an exception, not an event.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """The base of all events; `event` is its name in JSON."""
+
+    event: ClassVar[str]
+    t: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object: `event` first, then `t`, then every field that is known."""
+        fields = {k: v for k, v in dataclasses.asdict(self).items() if k != "t" and v is not None}
+        return {"event": self.event, "t": round(self.t, 6), **fields}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded(Event):
+    """The weights are in place. `seconds` counts imports and reading; `reason` says why this device and dtype."""
+
+    event: ClassVar[str] = "loaded"
+    model: str
+    revision: str | None = None
+    device: str
+    dtype: str
+    quantize: str = "none"
+    seconds: float
+    reason: str = ""
+    context_length: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress(Event):
+    """Work that can be counted: `done` of `total` (None while unknown), both in `unit`."""
+
+    event: ClassVar[str] = "progress"
+    phase: str
+    done: int
+    total: int | None = None
+    unit: str = "B"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextDelta(Event):
+    """The next piece of completion `index`. Joined, the pieces are the whole; none splits a character."""
+
+    event: ClassVar[str] = "text"
+    text: str
+    index: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReasoningDelta(Event):
+    """The next piece of what a model thinks aloud before it answers, without its markers."""
+
+    event: ClassVar[str] = "reasoning"
+    text: str
+    index: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caution(Event):
+    """Something the user should know and that stops nothing; said on stderr. JSON calls it `warning`."""
+
+    event: ClassVar[str] = "warning"
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done(Event):
+    """The end of a request, and what it took.
+
+    finish_reason: "stop" (the model ended, or a stop string), "length", "interrupted". With several completions it
+        is the first one's; `finish_reasons` holds all.
+    prompt_tokens, completion_tokens: counts; completion_tokens over all completions. Of the prompt's,
+        `cached_tokens` came out of the KV cache.
+    ttft: seconds to the first token.  tokens_per_second: of decoding, without the first token.
+    kept, dropped: tokens of the input, when it was truncated.  peak_memory: bytes.
+    """
+
+    event: ClassVar[str] = "done"
+    finish_reason: str
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    ttft: float | None = None
+    tokens_per_second: float | None = None
+    seconds: float = 0.0
+    seed: int | None = None
+    model: str = ""
+    revision: str | None = None
+    device: str = ""
+    dtype: str = ""
+    mode: str = ""
+    kept: int | None = None
+    dropped: int | None = None
+    peak_memory: int | None = None
+    cached_tokens: int | None = None
+    finish_reasons: tuple[str, ...] | None = None
