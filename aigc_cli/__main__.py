@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from types import FrameType
 from typing import NoReturn
 
@@ -71,8 +72,8 @@ def invoke(argv: list[str]) -> int:
     except TyperException as error:
         if type(error).__name__ == "NoArgsIsHelpError":  # the help has been printed already
             return ExitStatus.USAGE
-        context = getattr(error, "ctx", None)
-        raise UsageError(error.format_message(), f"see: {context.command_path if context else 'aigc'} --help") from error
+        command = getattr(getattr(error, "ctx", None), "command_path", "aigc")
+        raise UsageError(error.format_message(), f"see: {command} --help") from error
     return ExitStatus.DONE
 
 
@@ -90,7 +91,17 @@ def report_error(error: AigcError, argv: list[str], status: ExitStatus, cause: B
 def entry() -> NoReturn:
     """The console script."""
     signal.signal(signal.SIGTERM, raise_terminated)
-    status = main()
+    sys.exit(int(with_streams(main)))
+
+
+def with_streams(command: Callable[[], int]) -> int:
+    """Runs the command where its streams may be closed before or may close while it runs."""
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - stays open until the process ends
+    if sys.stdout is None:  # what is opened next would take its place and get the output
+        sys.stderr.write("aigc: stdout is closed\n")
+        return ExitStatus.FAILED
+    status = command()
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -98,7 +109,7 @@ def entry() -> NoReturn:
     if status == ExitStatus.BROKEN_PIPE:
         # the interpreter flushes stdout again as it ends, and would complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(int(status))
+    return status
 
 
 if __name__ == "__main__":

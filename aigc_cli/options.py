@@ -119,7 +119,7 @@ def parse_bias(text: str) -> tuple[int, float]:
 def expand_dataclasses(command: Callable[..., None]) -> Callable[..., None]:
     """Lets a command take whole dataclasses of options: Typer is shown their fields as its parameters."""
     hints = typing.get_type_hints(command, include_extras=True)
-    groups = {name: hint for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
+    groups = {name: hint for name, hint in hints.items() if isinstance(hint, type) and dataclasses.is_dataclass(hint)}
     parameters: list[inspect.Parameter] = []
     for parameter in inspect.signature(command).parameters.values():
         if parameter.name not in groups:

@@ -39,6 +39,8 @@ class Argument(str):
 def read_text(path: Path, stdin: BinaryIO | None = None) -> str:
     """The text of a file, or of stdin when path is `-`. Reads no more than the limit allows."""
     if str(path) == "-":
+        if stdin is None and sys.stdin is None:
+            return ""  # closed
         return decode((stdin or sys.stdin.buffer).read(MAX_TEXT_BYTES + 1), "stdin")
     try:
         with path.open("rb") as file:

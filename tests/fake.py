@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from aigc_cli.core.engine import EngineOptions, ModelSource
 from aigc_cli.core.events import Done, Event, Loaded, ReasoningDelta, TextDelta
@@ -15,10 +16,10 @@ class FakeTextEngine:
     Without a reply left it echoes the last message. A reply may be a list of events, or an exception to raise.
     """
 
-    replies: list[object] = []
-    requests: list[TextRequest] = []
-    sources: list[ModelSource] = []
-    closed = 0
+    replies: ClassVar[list[object]] = []
+    requests: ClassVar[list[TextRequest]] = []
+    sources: ClassVar[list[ModelSource]] = []
+    closed: ClassVar[int] = 0
 
     def __init__(self, source: ModelSource, options: EngineOptions) -> None:
         FakeTextEngine.sources.append(source)
@@ -31,10 +32,12 @@ class FakeTextEngine:
         if isinstance(reply, BaseException):
             raise reply
         events = list(self.deltas(reply, request.n)) if isinstance(reply, str) else list(reply)  # type: ignore[call-overload]
-        for at, event in enumerate(events):
+        for event in events:
             if isinstance(event, BaseException):
                 raise event
             yield event
+        if any(isinstance(event, Done) for event in events):
+            return
         count = sum(isinstance(event, (TextDelta, ReasoningDelta)) for event in events)
         yield Done(
             t=0.5,

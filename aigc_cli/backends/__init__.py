@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import time
 from importlib import import_module
 
 from aigc_cli.core.engine import EngineOptions, ModelSource, TextEngine
@@ -25,5 +27,7 @@ def open_text_engine(source: ModelSource, options: EngineOptions) -> TextEngine:
         module, _, name = ENGINES["text"][source.kind].partition(":")
     except KeyError:
         raise ModelError(f"no text engine takes a model of kind {source.kind!r}", f"there is: {', '.join(ENGINES['text'])}") from None
+    started = time.perf_counter()
     engine: TextEngine = getattr(import_module(module), name)(source, options)
+    engine.loaded = dataclasses.replace(engine.loaded, seconds=time.perf_counter() - started)  # imports counted
     return engine

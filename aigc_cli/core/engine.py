@@ -37,6 +37,7 @@ class EngineOptions:
     dtype: str = "auto"
     base_url: str | None = None
     api_key: str | None = None  # never printed: see __repr__
+    api_key_env: str = "OPENAI_API_KEY"  # the variable it comes from, for messages
     timeout: float | None = None
 
     def __repr__(self) -> str:

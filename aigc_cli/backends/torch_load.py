@@ -1,0 +1,111 @@
+"""A model source -> weights, tokenizer and what is known of them, through transformers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
+from transformers.utils import logging
+
+from aigc_cli.backends.device import Placement
+from aigc_cli.core.engine import ModelSource
+from aigc_cli.core.errors import AigcError, ModelError, OutOfMemoryError
+from aigc_cli.core.request import DEFAULT_TEMPERATURE, DEFAULT_TOP_P, Sampling
+
+OUT_OF_MEMORY_HINT = "try a smaller model, or --dtype bfloat16"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """Weights in place. end_ids: tokens that end a text.  context_length: None where the model has no limit."""
+
+    model: Any
+    tokenizer: Any
+    end_ids: tuple[int, ...]
+    context_length: int | None
+    sampling: Sampling
+
+
+def load(source: ModelSource, placement: Placement) -> LoadedModel:
+    """Raises: ModelError for what transformers cannot load, OutOfMemoryError for what the device cannot hold."""
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    folder, options = location(source)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, **options)
+        model = load_weights(folder, config, placement, options)
+        generation_config = read_generation_config(folder, model)
+    except AigcError:
+        raise
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise OutOfMemoryError(f"{source.name} does not fit into the memory of {placement.device}", OUT_OF_MEMORY_HINT) from error
+    except Exception as error:  # transformers raises almost anything for a file it does not know
+        message = " ".join(str(error).split())[:300]
+        raise ModelError(f"{source.name} cannot be loaded: {message or type(error).__name__}", f"the files are in {source.path}") from error
+    return LoadedModel(
+        model=model,
+        tokenizer=tokenizer,
+        end_ids=end_ids(generation_config, tokenizer),
+        context_length=context_length(config),
+        sampling=model_sampling(generation_config),
+    )
+
+
+def location(source: ModelSource) -> tuple[Path, dict[str, Any]]:
+    """The folder to load from, and what else transformers' loaders must be told."""
+    assert source.path is not None
+    if source.kind == "gguf":
+        return source.path.parent, {"gguf_file": source.path.name}
+    return source.path, {"local_files_only": True}
+
+
+def load_weights(folder: Path, config: Any, placement: Placement, options: dict[str, Any]) -> Any:
+    auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    model, report = auto.from_pretrained(
+        folder,
+        dtype=getattr(torch, placement.dtype),
+        use_safetensors=True,
+        trust_remote_code=False,
+        output_loading_info=True,
+        **options,
+    )
+    if missing := sorted(report["missing_keys"]):
+        raise ModelError(f"{folder}: {len(missing)} tensors are missing, {missing[0]} among them", "the files are not complete: fetch them again")
+    return model.eval().to(placement.device)
+
+
+def read_generation_config(folder: Path, model: Any) -> GenerationConfig:
+    """The folder's own, with None where it says nothing."""
+    if (folder / "generation_config.json").exists():
+        return GenerationConfig.from_pretrained(folder)
+    config: GenerationConfig = model.generation_config
+    return config
+
+
+def end_ids(generation_config: GenerationConfig, tokenizer: Any) -> tuple[int, ...]:
+    ids = generation_config.eos_token_id
+    if ids is None:
+        ids = tokenizer.eos_token_id
+    return () if ids is None else tuple(ids) if isinstance(ids, list) else (ids,)
+
+
+def context_length(config: Any) -> int | None:
+    """Positions the model was made for; None for one without a limit, such as T5 or Mamba."""
+    text_config = config.get_text_config(decoder=True)
+    length = getattr(text_config, "max_position_embeddings", None)
+    return length if isinstance(length, int) and length > 0 else None
+
+
+def model_sampling(config: GenerationConfig) -> Sampling:
+    """The model's own sampling settings, else those of aigc. A model that says `do_sample: false` is greedy."""
+    own: dict[str, Any] = {name: getattr(config, name, None) for name in ("temperature", "top_k", "top_p", "min_p", "typical_p")}
+    shared: dict[str, Any] = {name: getattr(config, name, None) for name in ("repetition_penalty", "no_repeat_ngram_size")}
+    if config.do_sample is False:
+        return Sampling(temperature=0.0, **shared)
+    if config.do_sample or any(value is not None for value in own.values()):
+        return Sampling(**{**own, "temperature": 1.0 if own["temperature"] is None else own["temperature"]}, **shared)
+    return Sampling(temperature=DEFAULT_TEMPERATURE, top_p=DEFAULT_TOP_P, **shared)
