@@ -42,11 +42,12 @@ def tenth_turn(engine: TorchTextEngine) -> tuple[float, float]:
     messages: tuple[Message, ...] = ()
     ttft = []
     for turn in range(10):
-        messages = (*messages, Message("user", f"Tell me a short story about a cat and a ball, number {turn}."))
-        request = TextRequest(messages=messages, mode="chat", max_new_tokens=40, min_new_tokens=40, seed=1)
+        messages = (*messages, Message("user", f"And what did the cat do on day {turn + 1}?"))
+        request = TextRequest(messages=messages, mode="chat", max_new_tokens=24, min_new_tokens=24, seed=1)
         events = list(engine.stream(request))
-        assert isinstance(events[-1], Done) and events[-1].ttft is not None
-        ttft.append(events[-1].ttft)
+        done = events[-1]
+        assert isinstance(done, Done)
+        ttft.append(done.ttft or 0.0)
         messages = (*messages, Message("assistant", "".join(event.text for event in events if isinstance(event, TextDelta))))
     return ttft[0], ttft[9]
 
@@ -84,14 +85,20 @@ def main() -> None:
     figures = alternate({"aigc": ours, "generate": generate}, args.runs)
     ratios = [a / b for a, b in zip(figures["aigc"], figures["generate"], strict=True)]
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
-    print(f"{args.model.name}, {parameters:.1f}M parameters, {device}, {args.dtype}, batch 1, {inputs.input_ids.shape[1]} + {args.tokens} tokens")
+    print(
+        f"{args.model.name}, {parameters:.1f}M parameters, {device}, {args.dtype}, batch 1, {inputs.input_ids.shape[1]} + {args.tokens} tokens"
+    )
     for name, values in figures.items():
         print(f"{name:10} median {statistics.median(values):8.1f} tokens/s   {min(values):8.1f} to {max(values):8.1f}")
     print(f"ratio      median {statistics.median(ratios):8.2f}")
     first, tenth = tenth_turn(engine)
     print(f"chat: first token after {1000 * first:.1f} ms in turn 1, {1000 * tenth:.1f} ms in turn 10")
     medians = {name: round(statistics.median(values), 1) for name, values in figures.items()}
-    print(json.dumps({"tokens_per_second": medians, "ratio": round(statistics.median(ratios), 3), "ttft_turn_1": first, "ttft_turn_10": tenth}))
+    print(
+        json.dumps(
+            {"tokens_per_second": medians, "ratio": round(statistics.median(ratios), 3), "ttft_turn_1": first, "ttft_turn_10": tenth}
+        )
+    )
 
 
 if __name__ == "__main__":

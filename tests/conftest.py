@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 from aigc_cli.core.engine import ModelSource
 from aigc_cli.core.events import Event
 from tests.fake import FakeTextEngine
+from tests.hub_server import HubServer
 
 
 @dataclass
@@ -30,7 +31,7 @@ class Result:
     @property
     def events(self) -> list[dict[str, Any]]:
         """stdout, read as JSON lines."""
-        return [json.loads(line) for line in self.stdout.splitlines()]
+        return [json.loads(line) for line in self.stdout.split("\n") if line]  # splitlines would cut at U+2028
 
 
 @pytest.fixture(autouse=True)
@@ -100,6 +101,26 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeTextEngine
         monkeypatch.setattr(FakeTextEngine, name, [])
     monkeypatch.setattr(FakeTextEngine, "closed", 0)
     return FakeTextEngine
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    """A Hub of the test's own, online, for this process and those it starts."""
+    from huggingface_hub import constants
+
+    from aigc_cli.models import hub as client
+
+    server = HubServer()
+    monkeypatch.setenv("HF_ENDPOINT", server.url)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    # the library reads the environment once, as it is imported
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", server.url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.url + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(client, "PAUSE", 0.0)
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

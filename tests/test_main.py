@@ -52,7 +52,9 @@ def test_a_traceback_only_when_asked_for(run: Run, fake: type[FakeTextEngine]) -
     assert "Traceback" in run("complete", "hi", "--traceback", input="").stderr
 
 
-@pytest.mark.parametrize("arguments", [["complete", "--nonsense"], ["nonsense"], ["complete", "--top-k", "many", "x"], ["complete", "a", "b"]])
+@pytest.mark.parametrize(
+    "arguments", [["complete", "--nonsense"], ["nonsense"], ["complete", "--top-k", "many", "x"], ["complete", "a", "b"]]
+)
 def test_bad_usage_is_2_and_says_where_help_is(run: Run, arguments: list[str]) -> None:
     result = run(*arguments, input="")
     assert result.status == 2
@@ -117,7 +119,8 @@ def test_a_signal_ends_it_at_once_and_keeps_what_was_written(number: signal.Sign
 
 def test_a_reader_that_leaves_means_141_and_silence() -> None:
     process = start_slow()
-    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
     process.stdout.readline()
     process.stdout.close()
     assert process.wait(timeout=30) == 141

@@ -42,9 +42,8 @@ class Decoder:
         logits = self._forward([decoder_ids[reused:]])
         self.cached_ids = decoder_ids
         if n > 1:
-            self.cache.batch_repeat_interleave(n)
-            self.encoded = {name: repeat(value, n) for name, value in self.encoded.items()}
-        return logits.repeat(n, 1), torch.tensor([decoder_ids] * n, device=self.model.device), reused
+            logits = self._widen(logits, n)
+        return logits, torch.tensor([decoder_ids] * n, device=self.model.device), reused
 
     def decode_one_token(self, tokens: Sequence[int]) -> Tensor:
         """Appends one token to each sequence; logits (n, V) for what follows."""
@@ -57,6 +56,17 @@ class Decoder:
         if n > 1 or self.is_encoder_decoder:
             self.reset()
 
+    def _widen(self, logits: Tensor, n: int) -> Tensor:
+        """Repeats what one sequence has left behind, for `n` that go on from there."""
+        try:
+            self.cache.batch_repeat_interleave(n)
+        except AttributeError:  # recurrent states have no such method: compute the prompt n times
+            ids = self.cached_ids
+            self.reset()
+            return self._forward([ids] * n)
+        self.encoded = {name: repeat(value, n) for name, value in self.encoded.items()}
+        return logits.repeat(n, 1)
+
     def _roll_back(self, ids: Sequence[int]) -> int:
         """Shortens the cache to what it has in common with `ids`, and says how many of them that is.
 
@@ -66,7 +76,7 @@ class Decoder:
         surplus = len(self.cached_ids) - common
         if surplus or not common:
             try:
-                if not common or not self.cache.is_croppable:
+                if not common or not getattr(self.cache, "is_croppable", False):
                     raise ValueError
                 self.cache.crop(-surplus)
             except (RuntimeError, ValueError):  # recurrent states, and windows that have slid, cannot go back

@@ -62,22 +62,21 @@ SELF = (
     ("Help", "Ask me for a story, for example: tell me a story about a cat."),
     ("What is aigc?", "It is a command that runs models on your own machine. I am the small one that comes with it."),
 )
-TOPICS = frozenset(
-    """airplane angel ant apple baby bag ball balloon banana barn basket bat bath beach bear bed bee bell bench bike bird
-    birthday blanket boat bone book bottle bowl box boy bread bridge brother bug bunny bus butterfly cabin cage cake camel
-    camera candle candy car cat castle cave chair cheese cherry chicken circle city cloud clown coat coin computer cookie
-    corn cow crab crayon crown cup dad dancer deer dinosaur doctor dog doll dolphin donkey door dragon dream dress drum
-    duck eagle egg elephant fairy farm farmer fire fish flag flower fly forest fox friend frog fruit game garden ghost giant
-    giraffe girl goat gold grandma grandpa grass guitar hammer hamster hat hen hill hippo honey horse hospital house ice
-    island jar jewel juice jungle key king kitchen kite kitten ladder lake lamp leaf lemon letter library lion lizard
-    magician map market mermaid milk mirror mom money monkey monster moon mountain mouse mud museum music nest night ocean
-    octopus orange owl painter park parrot party path pear pencil penguin pet phone piano picture pie pig pilot pirate
-    pizza plane plant pond pony potato present prince princess pumpkin puppy puzzle queen rabbit rain rainbow restaurant
-    ring river robot rock rocket room rope salad sand school sea seed shark sheep shell ship shirt shoe shop sister sky
-    snail snake snow snowman soap sock soldier song soup spider spoon squirrel star stick store storm strawberry sun swan
-    swing table teacher teddy tent tiger toad tomato town toy tractor train treasure tree truck turtle umbrella unicorn
-    vase village wagon wall water whale wheel wind window wizard wolf wood worm zebra zoo""".split()
-)
+TOPIC_WORDS = """airplane angel ant apple baby bag ball balloon banana barn basket bat bath beach bear bed bee bell bench bike bird
+birthday blanket boat bone book bottle bowl box boy bread bridge brother bug bunny bus butterfly cabin cage cake camel
+camera candle candy car cat castle cave chair cheese cherry chicken circle city cloud clown coat coin computer cookie
+corn cow crab crayon crown cup dad dancer deer dinosaur doctor dog doll dolphin donkey door dragon dream dress drum
+duck eagle egg elephant fairy farm farmer fire fish flag flower fly forest fox friend frog fruit game garden ghost giant
+giraffe girl goat gold grandma grandpa grass guitar hammer hamster hat hen hill hippo honey horse hospital house ice
+island jar jewel juice jungle key king kitchen kite kitten ladder lake lamp leaf lemon letter library lion lizard
+magician map market mermaid milk mirror mom money monkey monster moon mountain mouse mud museum music nest night ocean
+octopus orange owl painter park parrot party path pear pencil penguin pet phone piano picture pie pig pilot pirate
+pizza plane plant pond pony potato present prince princess pumpkin puppy puzzle queen rabbit rain rainbow restaurant
+ring river robot rock rocket room rope salad sand school sea seed shark sheep shell ship shirt shoe shop sister sky
+snail snake snow snowman soap sock soldier song soup spider spoon squirrel star stick store storm strawberry sun swan
+swing table teacher teddy tent tiger toad tomato town toy tractor train treasure tree truck turtle umbrella unicorn
+vase village wagon wall water whale wheel wind window wizard wolf wood worm zebra zoo"""
+TOPICS = frozenset(TOPIC_WORDS.split())
 CAPITAL_QUESTIONS = (
     "What is the capital of {}?",
     "what is the capital of {}",

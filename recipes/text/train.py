@@ -22,7 +22,7 @@ import corpus
 import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 END_OF_TEXT, USER, ASSISTANT, SYSTEM, END = "<|endoftext|>", "<|user|>", "<|assistant|>", "<|system|>", "<|end|>"
 CHAT_TEMPLATE = (
@@ -151,21 +151,29 @@ def held_out_bits_per_byte(model: LlamaForCausalLM, tokenizer: PreTrainedTokeniz
 
 
 def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, output: Path) -> None:
-    model = build_model_like(model).to(torch.bfloat16)
-    model.generation_config.eos_token_id = [0, tokenizer.convert_tokens_to_ids(END)]
-    model.generation_config.pad_token_id = 0
-    model.generation_config.do_sample = True
-    model.generation_config.temperature = 0.7
-    model.generation_config.top_p = 0.9
-    model.generation_config.repetition_penalty = 1.05
-    model.save_pretrained(output)
+    """Writes bfloat16 weights, and a tokenizer_config that transformers 4 and other tools read too."""
+    shipped = build_model()
+    shipped.load_state_dict(model.state_dict())
+    shipped.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=[tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(END)],
+        pad_token_id=tokenizer.pad_token_id,
+        do_sample=True,
+        temperature=0.7,
+        top_p=0.9,
+        repetition_penalty=1.05,
+    )
+    shipped.to(torch.bfloat16).save_pretrained(output)
     tokenizer.save_pretrained(output)
-
-
-def build_model_like(model: LlamaForCausalLM) -> LlamaForCausalLM:
-    copy = build_model()
-    copy.load_state_dict(model.state_dict())
-    return copy.eval()
+    config_file = output / "tokenizer_config.json"
+    config = json.loads(config_file.read_text())
+    config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    config["additional_special_tokens"] = config.pop("extra_special_tokens")
+    for name in ("backend", "is_local", "local_files_only"):
+        config.pop(name, None)
+    config_file.write_text(json.dumps(config, indent=2) + "\n")
+    for file in output.iterdir():
+        file.chmod(0o644)
 
 
 def main() -> None:

