@@ -5,7 +5,10 @@ Knows files and the environment; knows nothing of Typer. Reading creates nothing
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from aigc_cli.core.errors import UsageError
+from aigc_cli.core.request import Sampling, check
 
 PROJECT_FILE = "aigc.toml"
+ENVIRONMENT = "environment"
+TYPE_NAMES = {str: "text", int: "a whole number", float: "a number"}
 
 
 @dataclass(frozen=True)
@@ -26,11 +32,12 @@ class Key:
     default: Any = None
     from_project: bool = True  # a project file comes with somebody else's clone: it may not say where data is sent
     choices: tuple[str, ...] = ()
+    pattern: str = ""
 
 
 KEYS: dict[str, Key] = {
     "model": Key(str, "the model to use when -m is not given", "builtin:text"),
-    "device": Key(str, "auto, cpu, cuda, cuda:N or mps", "auto"),
+    "device": Key(str, "auto, cpu, cuda, cuda:N or mps", "auto", pattern=r"auto|cpu|mps|cuda(:\d+)?"),
     "dtype": Key(str, "number format of the weights", "auto", choices=("auto", "float32", "bfloat16", "float16")),
     "system": Key(str, "system prompt"),
     "temperature": Key(float, "randomness; 0 is greedy"),
@@ -72,7 +79,7 @@ def folders(environ: Mapping[str, str] = os.environ) -> Folders:
 
 @dataclass(frozen=True)
 class Setting:
-    """A value and where it came from: "command line", "environment", a file's path, or "default"."""
+    """A value and where it came from: "command line", the variable's name, a file's path, or "default"."""
 
     value: Any
     origin: str
@@ -93,7 +100,7 @@ class Settings:
             return Setting(given, "command line")
         for origin, values in self.layers:
             if key in values:
-                return Setting(values[key], origin)
+                return Setting(values[key], variable(key) if origin == ENVIRONMENT else origin)
         return Setting(KEYS[key].default, "default")
 
 
@@ -104,17 +111,28 @@ def load_settings(environ: Mapping[str, str] = os.environ, project: Path | None 
     """
     project = Path(PROJECT_FILE) if project is None else project
     user = folders(environ).config_file
-    layers = [("environment", from_environment(environ))]
+    layers = [(ENVIRONMENT, from_environment(environ))]
     for path, is_project in ((project, True), (user, False)):
         if values := read_file(path):
             layers.append((str(path), checked(values, str(path), is_project)))
     return Settings(layers)
 
 
+def unknown_key(key: str, origin: str = "") -> UsageError:
+    """The error for a key that there is not, with the nearest there are."""
+    near = difflib.get_close_matches(key.lower().replace("-", "_"), KEYS, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there is: {', '.join(KEYS)}"
+    return UsageError(f"{origin}: there is no setting {key!r}".removeprefix(": "), hint)
+
+
+def variable(key: str) -> str:
+    return f"AIGC_{key.upper()}"
+
+
 def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     found = {}
-    for key, spec in KEYS.items():
-        name = f"AIGC_{key.upper()}"
+    for key in KEYS:
+        name = variable(key)
         if environ.get(name):
             found[key] = parse(key, environ[name], name)
     return found
@@ -137,7 +155,7 @@ def checked(values: dict[str, Any], origin: str, is_project: bool) -> dict[str, 
         if key == "aliases" and not is_project:
             continue  # read by the model catalogue
         if key not in KEYS:
-            raise UsageError(f"{origin}: there is no setting {key!r}", f"there is: {', '.join(KEYS)}")
+            raise unknown_key(key, origin)
         if is_project and not KEYS[key].from_project:
             raise UsageError(f"{origin}: a project file may not set {key!r}", "set it in your own file: aigc config set")
         known[key] = parse(key, value, origin)
@@ -145,14 +163,30 @@ def checked(values: dict[str, Any], origin: str, is_project: bool) -> dict[str, 
 
 
 def parse(key: str, value: Any, origin: str) -> Any:
-    """A value of the key's type. Raises: UsageError."""
+    """A value of the key's type, within its bounds. Raises: UsageError naming origin and key."""
     spec = KEYS[key]
     try:
-        if isinstance(value, bool) or (not isinstance(value, str) and spec.type is str):
+        if isinstance(value, bool) or (not isinstance(value, str) and spec.type is str) or (isinstance(value, float) and spec.type is int):
             raise ValueError
         parsed = spec.type(value)
     except (ValueError, TypeError):
-        raise UsageError(f"{origin}: {key} must be {spec.type.__name__}, not {value!r}") from None
+        raise UsageError(f"{origin}: {key} must be {TYPE_NAMES[spec.type]}, not {value!r}") from None
     if spec.choices and parsed not in spec.choices:
         raise UsageError(f"{origin}: {key} must be one of {', '.join(spec.choices)}, not {value!r}")
+    if spec.pattern and not re.fullmatch(spec.pattern, parsed):
+        raise UsageError(f"{origin}: {key} must be {spec.help}, not {value!r}")
+    try:
+        check_bounds(key, parsed)
+    except UsageError as error:
+        raise UsageError(f"{origin}: {error.message}", error.hint) from None
     return parsed
+
+
+def check_bounds(key: str, value: Any) -> None:
+    """Raises: UsageError for a number that the option of that name would refuse."""
+    if key in {field.name for field in dataclasses.fields(Sampling)}:
+        Sampling(**{key: value})
+    elif key == "max_new_tokens":
+        check(key, value, 1)
+    elif key == "timeout":
+        check(key, value, 0, low_open=True)

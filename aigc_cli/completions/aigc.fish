@@ -1,0 +1,207 @@
+# fish completion for aigc, generated from its commands
+
+function __aigc_words --description 'the words before the cursor that are no options'
+    for word in (commandline -opc)[2..-1]
+        string match --quiet -- '-*' $word; or echo $word
+    end
+end
+
+function __aigc_at --description 'whether the command so far is the one given, word by word'
+    set -q argv[1]; or return 0
+    set -l words (__aigc_words)
+    set -l count (count $argv)
+    test (count $words) -ge $count; and test "$words[1..$count]" = "$argv"
+end
+
+function __aigc_argument --description 'whether argument N of a command is next: N COMMAND...'
+    set -l count (count (__aigc_words))
+    __aigc_at $argv[2..-1]; and test $count -eq (math (count $argv) - 2 + $argv[1])
+end
+
+function __aigc_aliases --description 'the [aliases] table of the settings'
+    set -l folder ~/.config/aigc
+    if set -q AIGC_HOME; and test -n "$AIGC_HOME"
+        set folder (string replace --regex '^~' $HOME -- $AIGC_HOME)/config
+    else if test (uname) = Darwin
+        set folder ~/'Library/Application Support/aigc'
+    else if set -q XDG_CONFIG_HOME; and test -n "$XDG_CONFIG_HOME"
+        set folder $XDG_CONFIG_HOME/aigc
+    end
+    test -r $folder/config.toml; or return 0
+    set -l table
+    while read -l line
+        set line (string trim -- $line)
+        if string match --quiet '[*' -- $line
+            set table (string replace --regex '\].*' '' -- $line)
+        else if test "$table" = '[aliases'; and string match --quiet --regex '^[^#].*=' -- $line
+            string split --max 1 -f 1 = -- $line | string trim | string trim --chars '"\''
+        end
+    end <$folder/config.toml
+end
+
+function __aigc_models
+    printf '%s\n' 'builtin:text' 'qwen3:0.6b' 'qwen3:1.7b' 'qwen3:4b' 'qwen3:8b' 'qwen2.5:0.5b' 'qwen2.5:1.5b' 'smollm2:135m' 'smollm2:360m' 'smollm2:1.7b' 'smollm3:3b' 'tinyllama:1.1b' 'phi4-mini:3.8b' 'gemma3:270m' 'gemma3:1b' 'llama3.2:1b' 'gpt2' 'sd1.5' 'sdxl-turbo' 'flux-schnell'
+    __aigc_aliases
+end
+
+complete -c aigc -f
+complete -c aigc -n '__aigc_argument 1' -l version -d 'Print the version and leave.'
+complete -c aigc -n '__aigc_argument 1' -s h -l help -d 'Show this message and exit.'
+complete -c aigc -n '__aigc_argument 1' -a chat -d 'Talk with a model; with a message, or one piped in, one reply and out.'
+complete -c aigc -n '__aigc_argument 1' -a complete -d 'Continue a text, or follow an instruction on one.'
+complete -c aigc -n '__aigc_argument 1' -a doctor -d 'Show versions, devices, their speed, folders, settings, and what is amiss.'
+complete -c aigc -n '__aigc_argument 1' -a completion -d 'Print the completion script for a shell; on a terminal also how to install it.'
+complete -c aigc -n '__aigc_argument 1' -a models -d 'List, download, remove and name models, and see what fits.'
+complete -c aigc -n '__aigc_argument 1' -a config -d 'Show and change settings.'
+complete -c aigc -n '__aigc_at chat' -s m -l model -r -F -a '(__aigc_models)' -d 'Built-in name, alias, folder, GGUF file, Hub id, or openai:NAME.'
+complete -c aigc -n '__aigc_at chat' -l device -r -x -a 'auto cpu cuda mps' -d 'auto, cpu, cuda, cuda:N or mps.'
+complete -c aigc -n '__aigc_at chat' -l dtype -r -x -a 'auto float32 bfloat16 float16' -d 'Number format of the weights.'
+complete -c aigc -n '__aigc_at chat' -l base-url -r -x -d 'Endpoint for openai:NAME, such as http://localhost:8080/v1.'
+complete -c aigc -n '__aigc_at chat' -l yes -d 'Do not ask before a large download.'
+complete -c aigc -n '__aigc_at chat' -l temperature -r -x -d 'Randomness; 0 is greedy.'
+complete -c aigc -n '__aigc_at chat' -l top-p -r -x -d 'Keep the likeliest tokens that make up this mass.'
+complete -c aigc -n '__aigc_at chat' -l top-k -r -x -d 'Keep the K likeliest tokens; 0 is off.'
+complete -c aigc -n '__aigc_at chat' -l min-p -r -x -d 'Drop tokens below this share of the likeliest one\'s.'
+complete -c aigc -n '__aigc_at chat' -l typical-p -r -x -d 'Locally typical sampling, with this mass.'
+complete -c aigc -n '__aigc_at chat' -l repetition-penalty -r -x -d 'Above 1 makes tokens already seen less likely.'
+complete -c aigc -n '__aigc_at chat' -l presence-penalty -r -x -d 'Subtracted once from tokens already generated.'
+complete -c aigc -n '__aigc_at chat' -l frequency-penalty -r -x -d 'Subtracted each time a token was generated.'
+complete -c aigc -n '__aigc_at chat' -l no-repeat-ngram-size -r -x -d 'Never say the same N tokens twice.'
+complete -c aigc -n '__aigc_at chat' -l logit-bias -r -x -d 'Add BIAS to the logit of a token id; repeatable.'
+complete -c aigc -n '__aigc_at chat' -l seed -r -x -d 'Same seed, same text; without one it is drawn and reported.'
+complete -c aigc -n '__aigc_at chat' -l max-new-tokens -r -x -d 'Stop after N tokens [default: 1024, or what the context leaves].'
+complete -c aigc -n '__aigc_at chat' -l min-new-tokens -r -x -d 'Do not end before N tokens.'
+complete -c aigc -n '__aigc_at chat' -l stop -r -x -d 'End before this string; repeatable.'
+complete -c aigc -n '__aigc_at chat' -l truncate -r -x -a 'oldest middle' -d 'When the input does not fit: drop the oldest turns, or the middle.'
+complete -c aigc -n '__aigc_at chat' -l json -d 'Events as JSON lines on stdout.'
+complete -c aigc -n '__aigc_at chat' -s q -l quiet -d 'No notes on stderr.'
+complete -c aigc -n '__aigc_at chat' -s v -l verbose -d 'More notes on stderr.'
+complete -c aigc -n '__aigc_at chat' -l traceback -d 'Show the Python traceback of an error.'
+complete -c aigc -n '__aigc_at chat' -s f -l file -r -F -d 'Text to put before the prompt; repeatable; - is stdin.'
+complete -c aigc -n '__aigc_at chat' -s s -l system -r -x -d 'System prompt.'
+complete -c aigc -n '__aigc_at chat' -l load -r -F -d 'Go on with a conversation that /save wrote.'
+complete -c aigc -n '__aigc_at chat' -s h -l help -d 'Show this message and exit.'
+complete -c aigc -n '__aigc_at complete' -s m -l model -r -F -a '(__aigc_models)' -d 'Built-in name, alias, folder, GGUF file, Hub id, or openai:NAME.'
+complete -c aigc -n '__aigc_at complete' -l device -r -x -a 'auto cpu cuda mps' -d 'auto, cpu, cuda, cuda:N or mps.'
+complete -c aigc -n '__aigc_at complete' -l dtype -r -x -a 'auto float32 bfloat16 float16' -d 'Number format of the weights.'
+complete -c aigc -n '__aigc_at complete' -l base-url -r -x -d 'Endpoint for openai:NAME, such as http://localhost:8080/v1.'
+complete -c aigc -n '__aigc_at complete' -l yes -d 'Do not ask before a large download.'
+complete -c aigc -n '__aigc_at complete' -l temperature -r -x -d 'Randomness; 0 is greedy.'
+complete -c aigc -n '__aigc_at complete' -l top-p -r -x -d 'Keep the likeliest tokens that make up this mass.'
+complete -c aigc -n '__aigc_at complete' -l top-k -r -x -d 'Keep the K likeliest tokens; 0 is off.'
+complete -c aigc -n '__aigc_at complete' -l min-p -r -x -d 'Drop tokens below this share of the likeliest one\'s.'
+complete -c aigc -n '__aigc_at complete' -l typical-p -r -x -d 'Locally typical sampling, with this mass.'
+complete -c aigc -n '__aigc_at complete' -l repetition-penalty -r -x -d 'Above 1 makes tokens already seen less likely.'
+complete -c aigc -n '__aigc_at complete' -l presence-penalty -r -x -d 'Subtracted once from tokens already generated.'
+complete -c aigc -n '__aigc_at complete' -l frequency-penalty -r -x -d 'Subtracted each time a token was generated.'
+complete -c aigc -n '__aigc_at complete' -l no-repeat-ngram-size -r -x -d 'Never say the same N tokens twice.'
+complete -c aigc -n '__aigc_at complete' -l logit-bias -r -x -d 'Add BIAS to the logit of a token id; repeatable.'
+complete -c aigc -n '__aigc_at complete' -l seed -r -x -d 'Same seed, same text; without one it is drawn and reported.'
+complete -c aigc -n '__aigc_at complete' -l max-new-tokens -r -x -d 'Stop after N tokens [default: 1024, or what the context leaves].'
+complete -c aigc -n '__aigc_at complete' -l min-new-tokens -r -x -d 'Do not end before N tokens.'
+complete -c aigc -n '__aigc_at complete' -l stop -r -x -d 'End before this string; repeatable.'
+complete -c aigc -n '__aigc_at complete' -l truncate -r -x -a 'oldest middle' -d 'When the input does not fit: drop the oldest turns, or the middle.'
+complete -c aigc -n '__aigc_at complete' -l json -d 'Events as JSON lines on stdout.'
+complete -c aigc -n '__aigc_at complete' -s q -l quiet -d 'No notes on stderr.'
+complete -c aigc -n '__aigc_at complete' -s v -l verbose -d 'More notes on stderr.'
+complete -c aigc -n '__aigc_at complete' -l traceback -d 'Show the Python traceback of an error.'
+complete -c aigc -n '__aigc_at complete' -s f -l file -r -F -d 'Text to put before the prompt; repeatable; - is stdin.'
+complete -c aigc -n '__aigc_at complete' -s s -l system -r -x -d 'System prompt.'
+complete -c aigc -n '__aigc_at complete' -l raw -d 'Continue the text as it stands, without the chat template.'
+complete -c aigc -n '__aigc_at complete' -l instruct -d 'Treat the text as a message to answer.'
+complete -c aigc -n '__aigc_at complete' -s n -r -x -d 'Completions to make.'
+complete -c aigc -n '__aigc_at complete' -l separator -r -x -d 'Line between completions.'
+complete -c aigc -n '__aigc_at complete' -l num-beams -r -x -d 'Beam search with this many beams; the text comes at the end.'
+complete -c aigc -n '__aigc_at complete' -l early-stopping -d 'End beam search when enough beams have ended.'
+complete -c aigc -n '__aigc_at complete' -l length-penalty -r -x -d 'Beam search: above 0 favours long texts.'
+complete -c aigc -n '__aigc_at complete' -s h -l help -d 'Show this message and exit.'
+complete -c aigc -n '__aigc_at doctor' -l json -d 'Events as JSON lines on stdout.'
+complete -c aigc -n '__aigc_at doctor' -s q -l quiet -d 'No notes on stderr.'
+complete -c aigc -n '__aigc_at doctor' -s v -l verbose -d 'More notes on stderr.'
+complete -c aigc -n '__aigc_at doctor' -l traceback -d 'Show the Python traceback of an error.'
+complete -c aigc -n '__aigc_at doctor' -s h -l help -d 'Show this message and exit.'
+complete -c aigc -n '__aigc_at completion' -s h -l help -d 'Show this message and exit.'
+complete -c aigc -n '__aigc_argument 1 completion' -x -a 'bash zsh fish powershell'
+complete -c aigc -n '__aigc_at models' -s h -l help -d 'Show this message and exit.'
+complete -c aigc -n '__aigc_argument 1 models' -a list -d 'Show built-in models, your aliases, what is downloaded, and what the catalogue has.'
+complete -c aigc -n '__aigc_argument 1 models' -a show -d 'Show all that is known of a model, without loading it.'
+complete -c aigc -n '__aigc_argument 1 models' -a pull -d 'Download a model, or its newest revision, and print where it lies.'
+complete -c aigc -n '__aigc_argument 1 models' -a rm -d 'Delete a downloaded model, all its revisions.'
+complete -c aigc -n '__aigc_argument 1 models' -a alias -d 'Show your aliases, or give a model a name of your own.'
+complete -c aigc -n '__aigc_argument 1 models' -a fit -d 'Tell from its config whether a model fits this machine, and in which dtype; exits 4 if it does not.'
+complete -c aigc -n '__aigc_at models list' -l json -d 'Events as JSON lines on stdout.'
+complete -c aigc -n '__aigc_at models list' -s q -l quiet -d 'No notes on stderr.'
+complete -c aigc -n '__aigc_at models list' -s v -l verbose -d 'More notes on stderr.'
+complete -c aigc -n '__aigc_at models list' -l traceback -d 'Show the Python traceback of an error.'
+complete -c aigc -n '__aigc_at models list' -s h -l help -d 'Show this message and exit.'
+complete -c aigc -n '__aigc_at models show' -l json -d 'Events as JSON lines on stdout.'
+complete -c aigc -n '__aigc_at models show' -s q -l quiet -d 'No notes on stderr.'
+complete -c aigc -n '__aigc_at models show' -s v -l verbose -d 'More notes on stderr.'
+complete -c aigc -n '__aigc_at models show' -l traceback -d 'Show the Python traceback of an error.'
+complete -c aigc -n '__aigc_at models show' -s h -l help -d 'Show this message and exit.'
+complete -c aigc -n '__aigc_argument 1 models show' -F -a '(__aigc_models)'
+complete -c aigc -n '__aigc_at models pull' -l json -d 'Events as JSON lines on stdout.'
+complete -c aigc -n '__aigc_at models pull' -s q -l quiet -d 'No notes on stderr.'
+complete -c aigc -n '__aigc_at models pull' -s v -l verbose -d 'More notes on stderr.'
+complete -c aigc -n '__aigc_at models pull' -l traceback -d 'Show the Python traceback of an error.'
+complete -c aigc -n '__aigc_at models pull' -l yes -d 'Do not ask.'
+complete -c aigc -n '__aigc_at models pull' -s h -l help -d 'Show this message and exit.'
+complete -c aigc -n '__aigc_argument 1 models pull' -F -a '(__aigc_models)'
+complete -c aigc -n '__aigc_at models rm' -l json -d 'Events as JSON lines on stdout.'
+complete -c aigc -n '__aigc_at models rm' -s q -l quiet -d 'No notes on stderr.'
+complete -c aigc -n '__aigc_at models rm' -s v -l verbose -d 'More notes on stderr.'
+complete -c aigc -n '__aigc_at models rm' -l traceback -d 'Show the Python traceback of an error.'
+complete -c aigc -n '__aigc_at models rm' -l yes -d 'Do not ask.'
+complete -c aigc -n '__aigc_at models rm' -s h -l help -d 'Show this message and exit.'
+complete -c aigc -n '__aigc_argument 1 models rm' -F -a '(__aigc_models)'
+complete -c aigc -n '__aigc_at models alias' -l json -d 'Events as JSON lines on stdout.'
+complete -c aigc -n '__aigc_at models alias' -s q -l quiet -d 'No notes on stderr.'
+complete -c aigc -n '__aigc_at models alias' -s v -l verbose -d 'More notes on stderr.'
+complete -c aigc -n '__aigc_at models alias' -l traceback -d 'Show the Python traceback of an error.'
+complete -c aigc -n '__aigc_at models alias' -l remove -d 'Forget the alias.'
+complete -c aigc -n '__aigc_at models alias' -s h -l help -d 'Show this message and exit.'
+complete -c aigc -n '__aigc_argument 2 models alias' -F -a '(__aigc_models)'
+complete -c aigc -n '__aigc_at models fit' -l json -d 'Events as JSON lines on stdout.'
+complete -c aigc -n '__aigc_at models fit' -s q -l quiet -d 'No notes on stderr.'
+complete -c aigc -n '__aigc_at models fit' -s v -l verbose -d 'More notes on stderr.'
+complete -c aigc -n '__aigc_at models fit' -l traceback -d 'Show the Python traceback of an error.'
+complete -c aigc -n '__aigc_at models fit' -s h -l help -d 'Show this message and exit.'
+complete -c aigc -n '__aigc_argument 1 models fit' -F -a '(__aigc_models)'
+complete -c aigc -n '__aigc_at config' -s h -l help -d 'Show this message and exit.'
+complete -c aigc -n '__aigc_argument 1 config' -a list -d 'Show every setting: its value, where that comes from, and what it is for.'
+complete -c aigc -n '__aigc_argument 1 config' -a get -d 'Print the value in force; an empty line where there is none.'
+complete -c aigc -n '__aigc_argument 1 config' -a set -d 'Set a value in your own file.'
+complete -c aigc -n '__aigc_argument 1 config' -a unset -d 'Take a value out of your own file.'
+complete -c aigc -n '__aigc_argument 1 config' -a path -d 'Print where your own file is, or would be.'
+complete -c aigc -n '__aigc_at config list' -l json -d 'Events as JSON lines on stdout.'
+complete -c aigc -n '__aigc_at config list' -s q -l quiet -d 'No notes on stderr.'
+complete -c aigc -n '__aigc_at config list' -s v -l verbose -d 'More notes on stderr.'
+complete -c aigc -n '__aigc_at config list' -l traceback -d 'Show the Python traceback of an error.'
+complete -c aigc -n '__aigc_at config list' -s h -l help -d 'Show this message and exit.'
+complete -c aigc -n '__aigc_at config get' -l json -d 'Events as JSON lines on stdout.'
+complete -c aigc -n '__aigc_at config get' -s q -l quiet -d 'No notes on stderr.'
+complete -c aigc -n '__aigc_at config get' -s v -l verbose -d 'More notes on stderr.'
+complete -c aigc -n '__aigc_at config get' -l traceback -d 'Show the Python traceback of an error.'
+complete -c aigc -n '__aigc_at config get' -s h -l help -d 'Show this message and exit.'
+complete -c aigc -n '__aigc_argument 1 config get' -x -a 'model device dtype system temperature top_p top_k min_p repetition_penalty max_new_tokens truncate base_url api_key_env timeout'
+complete -c aigc -n '__aigc_at config set' -l json -d 'Events as JSON lines on stdout.'
+complete -c aigc -n '__aigc_at config set' -s q -l quiet -d 'No notes on stderr.'
+complete -c aigc -n '__aigc_at config set' -s v -l verbose -d 'More notes on stderr.'
+complete -c aigc -n '__aigc_at config set' -l traceback -d 'Show the Python traceback of an error.'
+complete -c aigc -n '__aigc_at config set' -s h -l help -d 'Show this message and exit.'
+complete -c aigc -n '__aigc_argument 1 config set' -x -a 'model device dtype system temperature top_p top_k min_p repetition_penalty max_new_tokens truncate base_url api_key_env timeout'
+complete -c aigc -n '__aigc_argument 2 config set; and contains -- dtype (__aigc_words)' -x -a 'auto float32 bfloat16 float16'
+complete -c aigc -n '__aigc_argument 2 config set; and contains -- truncate (__aigc_words)' -x -a 'oldest middle'
+complete -c aigc -n '__aigc_argument 2 config set; and contains -- device (__aigc_words)' -x -a 'auto cpu cuda mps'
+complete -c aigc -n '__aigc_argument 2 config set; and contains -- model (__aigc_words)' -F -a '(__aigc_models)'
+complete -c aigc -n '__aigc_at config unset' -l json -d 'Events as JSON lines on stdout.'
+complete -c aigc -n '__aigc_at config unset' -s q -l quiet -d 'No notes on stderr.'
+complete -c aigc -n '__aigc_at config unset' -s v -l verbose -d 'More notes on stderr.'
+complete -c aigc -n '__aigc_at config unset' -l traceback -d 'Show the Python traceback of an error.'
+complete -c aigc -n '__aigc_at config unset' -s h -l help -d 'Show this message and exit.'
+complete -c aigc -n '__aigc_argument 1 config unset' -x -a 'model device dtype system temperature top_p top_k min_p repetition_penalty max_new_tokens truncate base_url api_key_env timeout'
+complete -c aigc -n '__aigc_at config path' -l json -d 'Events as JSON lines on stdout.'
+complete -c aigc -n '__aigc_at config path' -s q -l quiet -d 'No notes on stderr.'
+complete -c aigc -n '__aigc_at config path' -s v -l verbose -d 'More notes on stderr.'
+complete -c aigc -n '__aigc_at config path' -l traceback -d 'Show the Python traceback of an error.'
+complete -c aigc -n '__aigc_at config path' -s h -l help -d 'Show this message and exit.'

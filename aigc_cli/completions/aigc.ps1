@@ -1,0 +1,150 @@
+# PowerShell completion for aigc, generated from its commands
+
+$AigcModels = @('builtin:text', 'qwen3:0.6b', 'qwen3:1.7b', 'qwen3:4b', 'qwen3:8b', 'qwen2.5:0.5b', 'qwen2.5:1.5b', 'smollm2:135m', 'smollm2:360m', 'smollm2:1.7b', 'smollm3:3b', 'tinyllama:1.1b', 'phi4-mini:3.8b', 'gemma3:270m', 'gemma3:1b', 'llama3.2:1b', 'gpt2', 'sd1.5', 'sdxl-turbo', 'flux-schnell')
+
+$AigcCommands = [System.Collections.Hashtable]::new()
+$AigcCommands[''] = @('chat', 'complete', 'doctor', 'completion', 'models', 'config')
+$AigcCommands['models'] = @('list', 'show', 'pull', 'rm', 'alias', 'fit')
+$AigcCommands['config'] = @('list', 'get', 'set', 'unset', 'path')
+
+$AigcOptions = [System.Collections.Hashtable]::new()
+$AigcOptions[''] = '--version -h --help'
+$AigcOptions['chat'] = '-m --model --device --dtype --base-url --yes --temperature --top-p --top-k --min-p --typical-p --repetition-penalty --presence-penalty --frequency-penalty --no-repeat-ngram-size --logit-bias --seed --max-new-tokens --min-new-tokens --stop --truncate --json -q --quiet -v --verbose --traceback -f --file -s --system --load -h --help'
+$AigcOptions['complete'] = '-m --model --device --dtype --base-url --yes --temperature --top-p --top-k --min-p --typical-p --repetition-penalty --presence-penalty --frequency-penalty --no-repeat-ngram-size --logit-bias --seed --max-new-tokens --min-new-tokens --stop --truncate --json -q --quiet -v --verbose --traceback -f --file -s --system --raw --instruct -n --separator --num-beams --early-stopping --length-penalty -h --help'
+$AigcOptions['doctor'] = '--json -q --quiet -v --verbose --traceback -h --help'
+$AigcOptions['completion'] = '-h --help'
+$AigcOptions['models'] = '-h --help'
+$AigcOptions['models list'] = '--json -q --quiet -v --verbose --traceback -h --help'
+$AigcOptions['models show'] = '--json -q --quiet -v --verbose --traceback -h --help'
+$AigcOptions['models pull'] = '--json -q --quiet -v --verbose --traceback --yes -h --help'
+$AigcOptions['models rm'] = '--json -q --quiet -v --verbose --traceback --yes -h --help'
+$AigcOptions['models alias'] = '--json -q --quiet -v --verbose --traceback --remove -h --help'
+$AigcOptions['models fit'] = '--json -q --quiet -v --verbose --traceback -h --help'
+$AigcOptions['config'] = '-h --help'
+$AigcOptions['config list'] = '--json -q --quiet -v --verbose --traceback -h --help'
+$AigcOptions['config get'] = '--json -q --quiet -v --verbose --traceback -h --help'
+$AigcOptions['config set'] = '--json -q --quiet -v --verbose --traceback -h --help'
+$AigcOptions['config unset'] = '--json -q --quiet -v --verbose --traceback -h --help'
+$AigcOptions['config path'] = '--json -q --quiet -v --verbose --traceback -h --help'
+
+$AigcValues = [System.Collections.Hashtable]::new()
+$AigcValues['chat|-m'] = 'model'
+$AigcValues['chat|--model'] = 'model'
+$AigcValues['chat|--device'] = 'words auto cpu cuda mps'
+$AigcValues['chat|--dtype'] = 'words auto float32 bfloat16 float16'
+$AigcValues['chat|--base-url'] = 'text'
+$AigcValues['chat|--temperature'] = 'text'
+$AigcValues['chat|--top-p'] = 'text'
+$AigcValues['chat|--top-k'] = 'text'
+$AigcValues['chat|--min-p'] = 'text'
+$AigcValues['chat|--typical-p'] = 'text'
+$AigcValues['chat|--repetition-penalty'] = 'text'
+$AigcValues['chat|--presence-penalty'] = 'text'
+$AigcValues['chat|--frequency-penalty'] = 'text'
+$AigcValues['chat|--no-repeat-ngram-size'] = 'text'
+$AigcValues['chat|--logit-bias'] = 'text'
+$AigcValues['chat|--seed'] = 'text'
+$AigcValues['chat|--max-new-tokens'] = 'text'
+$AigcValues['chat|--min-new-tokens'] = 'text'
+$AigcValues['chat|--stop'] = 'text'
+$AigcValues['chat|--truncate'] = 'words oldest middle'
+$AigcValues['chat|-f'] = 'file'
+$AigcValues['chat|--file'] = 'file'
+$AigcValues['chat|-s'] = 'text'
+$AigcValues['chat|--system'] = 'text'
+$AigcValues['chat|--load'] = 'file'
+$AigcValues['complete|-m'] = 'model'
+$AigcValues['complete|--model'] = 'model'
+$AigcValues['complete|--device'] = 'words auto cpu cuda mps'
+$AigcValues['complete|--dtype'] = 'words auto float32 bfloat16 float16'
+$AigcValues['complete|--base-url'] = 'text'
+$AigcValues['complete|--temperature'] = 'text'
+$AigcValues['complete|--top-p'] = 'text'
+$AigcValues['complete|--top-k'] = 'text'
+$AigcValues['complete|--min-p'] = 'text'
+$AigcValues['complete|--typical-p'] = 'text'
+$AigcValues['complete|--repetition-penalty'] = 'text'
+$AigcValues['complete|--presence-penalty'] = 'text'
+$AigcValues['complete|--frequency-penalty'] = 'text'
+$AigcValues['complete|--no-repeat-ngram-size'] = 'text'
+$AigcValues['complete|--logit-bias'] = 'text'
+$AigcValues['complete|--seed'] = 'text'
+$AigcValues['complete|--max-new-tokens'] = 'text'
+$AigcValues['complete|--min-new-tokens'] = 'text'
+$AigcValues['complete|--stop'] = 'text'
+$AigcValues['complete|--truncate'] = 'words oldest middle'
+$AigcValues['complete|-f'] = 'file'
+$AigcValues['complete|--file'] = 'file'
+$AigcValues['complete|-s'] = 'text'
+$AigcValues['complete|--system'] = 'text'
+$AigcValues['complete|-n'] = 'text'
+$AigcValues['complete|--separator'] = 'text'
+$AigcValues['complete|--num-beams'] = 'text'
+$AigcValues['complete|--length-penalty'] = 'text'
+
+$AigcArguments = [System.Collections.Hashtable]::new()
+$AigcArguments['chat|1'] = 'text'
+$AigcArguments['complete|1'] = 'text'
+$AigcArguments['completion|1'] = 'words bash zsh fish powershell'
+$AigcArguments['models show|1'] = 'model'
+$AigcArguments['models pull|1'] = 'model'
+$AigcArguments['models rm|1'] = 'model'
+$AigcArguments['models alias|1'] = 'text'
+$AigcArguments['models alias|2'] = 'model'
+$AigcArguments['models fit|1'] = 'model'
+$AigcArguments['config get|1'] = 'words model device dtype system temperature top_p top_k min_p repetition_penalty max_new_tokens truncate base_url api_key_env timeout'
+$AigcArguments['config set|1'] = 'words model device dtype system temperature top_p top_k min_p repetition_penalty max_new_tokens truncate base_url api_key_env timeout'
+$AigcArguments['config set|2'] = 'setting'
+$AigcArguments['config unset|1'] = 'words model device dtype system temperature top_p top_k min_p repetition_penalty max_new_tokens truncate base_url api_key_env timeout'
+
+$AigcSettings = [System.Collections.Hashtable]::new()
+$AigcSettings['dtype'] = 'words auto float32 bfloat16 float16'
+$AigcSettings['truncate'] = 'words oldest middle'
+$AigcSettings['device'] = 'words auto cpu cuda mps'
+$AigcSettings['model'] = 'model'
+
+function Get-AigcAlias {
+    $folder = if ($env:AIGC_HOME) { Join-Path ($env:AIGC_HOME -replace '^~', $HOME) 'config' }
+        elseif ($IsMacOS) { Join-Path $HOME 'Library/Application Support/aigc' }
+        elseif ($IsLinux -and $env:XDG_CONFIG_HOME) { Join-Path $env:XDG_CONFIG_HOME 'aigc' }
+        elseif ($IsLinux) { Join-Path $HOME '.config/aigc' }
+        else { Join-Path $env:LOCALAPPDATA 'aigc' }
+    $file = Join-Path $folder 'config.toml'
+    if (-not (Test-Path -LiteralPath $file -PathType Leaf)) { return }
+    $table = ''
+    foreach ($line in Get-Content -LiteralPath $file -Encoding UTF8) {
+        if ($line -match '^\s*\[(.*?)\]') { $table = $Matches[1] }
+        elseif ($table -eq 'aliases' -and $line -match '^\s*([^#=]+?)\s*=') { $Matches[1].Trim('"', "'") }
+    }
+}
+
+Register-ArgumentCompleter -Native -CommandName aigc -ScriptBlock {
+    param($current, $ast, $cursor)
+
+    $path = ''
+    $option = ''
+    $count = 0
+    $last = ''
+    foreach ($element in $ast.CommandElements | Select-Object -Skip 1) {
+        if ($element.Extent.EndOffset -ge $cursor) { break }
+        $word = $element.Extent.Text
+        if ($option) { $option = '' }
+        elseif ($word -like '-*') { if ($AigcValues.ContainsKey("$path|$word")) { $option = "$path|$word" } }
+        elseif ($AigcCommands["$path"] -contains $word) { $path = "$path $word".Trim() }
+        else { $count++; $last = $word }
+    }
+
+    $kind = if ($option) { $AigcValues[$option] }
+        elseif ($current -like '-*') { 'words ' + $AigcOptions[$path] }
+        elseif ($AigcCommands[$path]) { 'words ' + ($AigcCommands[$path] -join ' ') }
+        elseif ($AigcArguments["$path|*"]) { $AigcArguments["$path|*"] }
+        else { $AigcArguments["$path|$($count + 1)"] }
+    if ($kind -eq 'setting') { $kind = $AigcSettings[$last] }
+
+    # nothing returned leaves it to PowerShell, which completes files
+    $names = if ($kind -like 'words *') { $kind.Substring(6) -split ' ' }
+        elseif ($kind -eq 'model') { $AigcModels + @(Get-AigcAlias) }
+    $names | Where-Object { $_ -and $_.StartsWith($current) } | ForEach-Object {
+        [System.Management.Automation.CompletionResult]::new($_, $_, 'ParameterValue', $_)
+    }
+}

@@ -1,0 +1,386 @@
+#compdef aigc
+# zsh completion for aigc, generated from its commands
+
+_aigc_aliases() {
+    local file line table= name
+    if [[ -n ${AIGC_HOME-} ]]; then
+        file=${AIGC_HOME/#\~/$HOME}/config/config.toml
+    elif [[ $OSTYPE == darwin* ]]; then
+        file="$HOME/Library/Application Support/aigc/config.toml"
+    else
+        file=${XDG_CONFIG_HOME:-$HOME/.config}/aigc/config.toml
+    fi
+    [[ -f $file && -r $file ]] || return 0
+    while IFS= read -r line || [[ -n $line ]]; do
+        line=${line#"${line%%[![:space:]]*}"}
+        if [[ $line == '['* ]]; then
+            table=${line%%]*}
+        elif [[ $table == '[aliases' && $line == [!#]*=* ]]; then
+            name=${line%%=*}
+            name=${name%"${name##*[![:space:]]}"}
+            name=${name#[\"\']}
+            printf '%s\n' "${name%[\"\']}"
+        fi
+    done <"$file"
+}
+
+_aigc_model_names() {
+    local expl ret=1
+    local -a names=('builtin:text' 'qwen3:0.6b' 'qwen3:1.7b' 'qwen3:4b' 'qwen3:8b' 'qwen2.5:0.5b' 'qwen2.5:1.5b' 'smollm2:135m' 'smollm2:360m' 'smollm2:1.7b' 'smollm3:3b' 'tinyllama:1.1b' 'phi4-mini:3.8b' 'gemma3:270m' 'gemma3:1b' 'llama3.2:1b' 'gpt2' 'sd1.5' 'sdxl-turbo' 'flux-schnell' ${(f)"$(_aigc_aliases)"})
+    _wanted models expl model compadd -a names && ret=0
+    _files && ret=0
+    return ret
+}
+
+_aigc_setting() {
+    case $line[1] in
+        dtype) compadd -- auto float32 bfloat16 float16 ;;
+        truncate) compadd -- oldest middle ;;
+        device) compadd -- auto cpu cuda mps ;;
+        model) _aigc_model_names ;;
+        *) _message value ;;
+    esac
+}
+
+_aigc() {
+    local curcontext="$curcontext" state line
+    typeset -A opt_args
+    local -a commands=(
+        'chat:Talk with a model; with a message, or one piped in, one reply and out.'
+        'complete:Continue a text, or follow an instruction on one.'
+        'doctor:Show versions, devices, their speed, folders, settings, and what is amiss.'
+        'completion:Print the completion script for a shell; on a terminal also how to install it.'
+        'models:List, download, remove and name models, and see what fits.'
+        'config:Show and change settings.'
+    )
+    _arguments -C \
+        '(--version)--version[Print the version and leave.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1: :->command' '*:: :->rest' && return
+    case $state in
+        command) _describe command commands ;;
+        rest)
+            case $words[1] in
+                chat) _aigc_command_chat ;;
+                complete) _aigc_command_complete ;;
+                doctor) _aigc_command_doctor ;;
+                completion) _aigc_command_completion ;;
+                models) _aigc_command_models ;;
+                config) _aigc_command_config ;;
+            esac
+            ;;
+    esac
+}
+
+_aigc_command_chat() {
+    _arguments -s -S \
+        '(-m --model)-m[Built-in name, alias, folder, GGUF file, Hub id, or openai\:NAME.]:model:_aigc_model_names' \
+        '(-m --model)--model=[Built-in name, alias, folder, GGUF file, Hub id, or openai\:NAME.]:model:_aigc_model_names' \
+        '(--device)--device=[auto, cpu, cuda, cuda\:N or mps.]:device:(auto cpu cuda mps)' \
+        '(--dtype)--dtype=[Number format of the weights.]:dtype:(auto float32 bfloat16 float16)' \
+        '(--base-url)--base-url=[Endpoint for openai\:NAME, such as http\://localhost\:8080/v1.]:base-url: ' \
+        '(--yes)--yes[Do not ask before a large download.]' \
+        '(--temperature)--temperature=[Randomness; 0 is greedy.]:temperature: ' \
+        '(--top-p)--top-p=[Keep the likeliest tokens that make up this mass.]:top-p: ' \
+        '(--top-k)--top-k=[Keep the K likeliest tokens; 0 is off.]:top-k: ' \
+        '(--min-p)--min-p=[Drop tokens below this share of the likeliest one'\''s.]:min-p: ' \
+        '(--typical-p)--typical-p=[Locally typical sampling, with this mass.]:typical-p: ' \
+        '(--repetition-penalty)--repetition-penalty=[Above 1 makes tokens already seen less likely.]:repetition-penalty: ' \
+        '(--presence-penalty)--presence-penalty=[Subtracted once from tokens already generated.]:presence-penalty: ' \
+        '(--frequency-penalty)--frequency-penalty=[Subtracted each time a token was generated.]:frequency-penalty: ' \
+        '(--no-repeat-ngram-size)--no-repeat-ngram-size=[Never say the same N tokens twice.]:no-repeat-ngram-size: ' \
+        '*--logit-bias=[Add BIAS to the logit of a token id; repeatable.]:logit-bias: ' \
+        '(--seed)--seed=[Same seed, same text; without one it is drawn and reported.]:seed: ' \
+        '(--max-new-tokens)--max-new-tokens=[Stop after N tokens \[default\: 1024, or what the context leaves\].]:max-new-tokens: ' \
+        '(--min-new-tokens)--min-new-tokens=[Do not end before N tokens.]:min-new-tokens: ' \
+        '*--stop=[End before this string; repeatable.]:stop: ' \
+        '(--truncate)--truncate=[When the input does not fit\: drop the oldest turns, or the middle.]:truncate:(oldest middle)' \
+        '(--json)--json[Events as JSON lines on stdout.]' \
+        '(-q --quiet)-q[No notes on stderr.]' \
+        '(-q --quiet)--quiet[No notes on stderr.]' \
+        '(-v --verbose)-v[More notes on stderr.]' \
+        '(-v --verbose)--verbose[More notes on stderr.]' \
+        '(--traceback)--traceback[Show the Python traceback of an error.]' \
+        '*-f[Text to put before the prompt; repeatable; - is stdin.]:file:_files' \
+        '*--file=[Text to put before the prompt; repeatable; - is stdin.]:file:_files' \
+        '(-s --system)-s[System prompt.]:system: ' \
+        '(-s --system)--system=[System prompt.]:system: ' \
+        '(--load)--load=[Go on with a conversation that /save wrote.]:load:_files' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1:message: '
+}
+
+_aigc_command_complete() {
+    _arguments -s -S \
+        '(-m --model)-m[Built-in name, alias, folder, GGUF file, Hub id, or openai\:NAME.]:model:_aigc_model_names' \
+        '(-m --model)--model=[Built-in name, alias, folder, GGUF file, Hub id, or openai\:NAME.]:model:_aigc_model_names' \
+        '(--device)--device=[auto, cpu, cuda, cuda\:N or mps.]:device:(auto cpu cuda mps)' \
+        '(--dtype)--dtype=[Number format of the weights.]:dtype:(auto float32 bfloat16 float16)' \
+        '(--base-url)--base-url=[Endpoint for openai\:NAME, such as http\://localhost\:8080/v1.]:base-url: ' \
+        '(--yes)--yes[Do not ask before a large download.]' \
+        '(--temperature)--temperature=[Randomness; 0 is greedy.]:temperature: ' \
+        '(--top-p)--top-p=[Keep the likeliest tokens that make up this mass.]:top-p: ' \
+        '(--top-k)--top-k=[Keep the K likeliest tokens; 0 is off.]:top-k: ' \
+        '(--min-p)--min-p=[Drop tokens below this share of the likeliest one'\''s.]:min-p: ' \
+        '(--typical-p)--typical-p=[Locally typical sampling, with this mass.]:typical-p: ' \
+        '(--repetition-penalty)--repetition-penalty=[Above 1 makes tokens already seen less likely.]:repetition-penalty: ' \
+        '(--presence-penalty)--presence-penalty=[Subtracted once from tokens already generated.]:presence-penalty: ' \
+        '(--frequency-penalty)--frequency-penalty=[Subtracted each time a token was generated.]:frequency-penalty: ' \
+        '(--no-repeat-ngram-size)--no-repeat-ngram-size=[Never say the same N tokens twice.]:no-repeat-ngram-size: ' \
+        '*--logit-bias=[Add BIAS to the logit of a token id; repeatable.]:logit-bias: ' \
+        '(--seed)--seed=[Same seed, same text; without one it is drawn and reported.]:seed: ' \
+        '(--max-new-tokens)--max-new-tokens=[Stop after N tokens \[default\: 1024, or what the context leaves\].]:max-new-tokens: ' \
+        '(--min-new-tokens)--min-new-tokens=[Do not end before N tokens.]:min-new-tokens: ' \
+        '*--stop=[End before this string; repeatable.]:stop: ' \
+        '(--truncate)--truncate=[When the input does not fit\: drop the oldest turns, or the middle.]:truncate:(oldest middle)' \
+        '(--json)--json[Events as JSON lines on stdout.]' \
+        '(-q --quiet)-q[No notes on stderr.]' \
+        '(-q --quiet)--quiet[No notes on stderr.]' \
+        '(-v --verbose)-v[More notes on stderr.]' \
+        '(-v --verbose)--verbose[More notes on stderr.]' \
+        '(--traceback)--traceback[Show the Python traceback of an error.]' \
+        '*-f[Text to put before the prompt; repeatable; - is stdin.]:file:_files' \
+        '*--file=[Text to put before the prompt; repeatable; - is stdin.]:file:_files' \
+        '(-s --system)-s[System prompt.]:system: ' \
+        '(-s --system)--system=[System prompt.]:system: ' \
+        '(--raw)--raw[Continue the text as it stands, without the chat template.]' \
+        '(--instruct)--instruct[Treat the text as a message to answer.]' \
+        '(-n)-n[Completions to make.]:n: ' \
+        '(--separator)--separator=[Line between completions.]:separator: ' \
+        '(--num-beams)--num-beams=[Beam search with this many beams; the text comes at the end.]:num-beams: ' \
+        '(--early-stopping)--early-stopping[End beam search when enough beams have ended.]' \
+        '(--length-penalty)--length-penalty=[Beam search\: above 0 favours long texts.]:length-penalty: ' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1:prompt: '
+}
+
+_aigc_command_doctor() {
+    _arguments -s -S \
+        '(--json)--json[Events as JSON lines on stdout.]' \
+        '(-q --quiet)-q[No notes on stderr.]' \
+        '(-q --quiet)--quiet[No notes on stderr.]' \
+        '(-v --verbose)-v[More notes on stderr.]' \
+        '(-v --verbose)--verbose[More notes on stderr.]' \
+        '(--traceback)--traceback[Show the Python traceback of an error.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]'
+}
+
+_aigc_command_completion() {
+    _arguments -s -S \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1:shell:(bash zsh fish powershell)'
+}
+
+_aigc_command_models() {
+    local curcontext="$curcontext" state line
+    typeset -A opt_args
+    local -a commands=(
+        'list:Show built-in models, your aliases, what is downloaded, and what the catalogue has.'
+        'show:Show all that is known of a model, without loading it.'
+        'pull:Download a model, or its newest revision, and print where it lies.'
+        'rm:Delete a downloaded model, all its revisions.'
+        'alias:Show your aliases, or give a model a name of your own.'
+        'fit:Tell from its config whether a model fits this machine, and in which dtype; exits 4 if it does not.'
+    )
+    _arguments -C \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1: :->command' '*:: :->rest' && return
+    case $state in
+        command) _describe command commands ;;
+        rest)
+            case $words[1] in
+                list) _aigc_command_models_list ;;
+                show) _aigc_command_models_show ;;
+                pull) _aigc_command_models_pull ;;
+                rm) _aigc_command_models_rm ;;
+                alias) _aigc_command_models_alias ;;
+                fit) _aigc_command_models_fit ;;
+            esac
+            ;;
+    esac
+}
+
+_aigc_command_models_list() {
+    _arguments -s -S \
+        '(--json)--json[Events as JSON lines on stdout.]' \
+        '(-q --quiet)-q[No notes on stderr.]' \
+        '(-q --quiet)--quiet[No notes on stderr.]' \
+        '(-v --verbose)-v[More notes on stderr.]' \
+        '(-v --verbose)--verbose[More notes on stderr.]' \
+        '(--traceback)--traceback[Show the Python traceback of an error.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]'
+}
+
+_aigc_command_models_show() {
+    _arguments -s -S \
+        '(--json)--json[Events as JSON lines on stdout.]' \
+        '(-q --quiet)-q[No notes on stderr.]' \
+        '(-q --quiet)--quiet[No notes on stderr.]' \
+        '(-v --verbose)-v[More notes on stderr.]' \
+        '(-v --verbose)--verbose[More notes on stderr.]' \
+        '(--traceback)--traceback[Show the Python traceback of an error.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1:name:_aigc_model_names'
+}
+
+_aigc_command_models_pull() {
+    _arguments -s -S \
+        '(--json)--json[Events as JSON lines on stdout.]' \
+        '(-q --quiet)-q[No notes on stderr.]' \
+        '(-q --quiet)--quiet[No notes on stderr.]' \
+        '(-v --verbose)-v[More notes on stderr.]' \
+        '(-v --verbose)--verbose[More notes on stderr.]' \
+        '(--traceback)--traceback[Show the Python traceback of an error.]' \
+        '(--yes)--yes[Do not ask.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1:name:_aigc_model_names'
+}
+
+_aigc_command_models_rm() {
+    _arguments -s -S \
+        '(--json)--json[Events as JSON lines on stdout.]' \
+        '(-q --quiet)-q[No notes on stderr.]' \
+        '(-q --quiet)--quiet[No notes on stderr.]' \
+        '(-v --verbose)-v[More notes on stderr.]' \
+        '(-v --verbose)--verbose[More notes on stderr.]' \
+        '(--traceback)--traceback[Show the Python traceback of an error.]' \
+        '(--yes)--yes[Do not ask.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1:name:_aigc_model_names'
+}
+
+_aigc_command_models_alias() {
+    _arguments -s -S \
+        '(--json)--json[Events as JSON lines on stdout.]' \
+        '(-q --quiet)-q[No notes on stderr.]' \
+        '(-q --quiet)--quiet[No notes on stderr.]' \
+        '(-v --verbose)-v[More notes on stderr.]' \
+        '(-v --verbose)--verbose[More notes on stderr.]' \
+        '(--traceback)--traceback[Show the Python traceback of an error.]' \
+        '(--remove)--remove[Forget the alias.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1:name: ' \
+        '2:target:_aigc_model_names'
+}
+
+_aigc_command_models_fit() {
+    _arguments -s -S \
+        '(--json)--json[Events as JSON lines on stdout.]' \
+        '(-q --quiet)-q[No notes on stderr.]' \
+        '(-q --quiet)--quiet[No notes on stderr.]' \
+        '(-v --verbose)-v[More notes on stderr.]' \
+        '(-v --verbose)--verbose[More notes on stderr.]' \
+        '(--traceback)--traceback[Show the Python traceback of an error.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1:name:_aigc_model_names'
+}
+
+_aigc_command_config() {
+    local curcontext="$curcontext" state line
+    typeset -A opt_args
+    local -a commands=(
+        'list:Show every setting: its value, where that comes from, and what it is for.'
+        'get:Print the value in force; an empty line where there is none.'
+        'set:Set a value in your own file.'
+        'unset:Take a value out of your own file.'
+        'path:Print where your own file is, or would be.'
+    )
+    _arguments -C \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1: :->command' '*:: :->rest' && return
+    case $state in
+        command) _describe command commands ;;
+        rest)
+            case $words[1] in
+                list) _aigc_command_config_list ;;
+                get) _aigc_command_config_get ;;
+                set) _aigc_command_config_set ;;
+                unset) _aigc_command_config_unset ;;
+                path) _aigc_command_config_path ;;
+            esac
+            ;;
+    esac
+}
+
+_aigc_command_config_list() {
+    _arguments -s -S \
+        '(--json)--json[Events as JSON lines on stdout.]' \
+        '(-q --quiet)-q[No notes on stderr.]' \
+        '(-q --quiet)--quiet[No notes on stderr.]' \
+        '(-v --verbose)-v[More notes on stderr.]' \
+        '(-v --verbose)--verbose[More notes on stderr.]' \
+        '(--traceback)--traceback[Show the Python traceback of an error.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]'
+}
+
+_aigc_command_config_get() {
+    _arguments -s -S \
+        '(--json)--json[Events as JSON lines on stdout.]' \
+        '(-q --quiet)-q[No notes on stderr.]' \
+        '(-q --quiet)--quiet[No notes on stderr.]' \
+        '(-v --verbose)-v[More notes on stderr.]' \
+        '(-v --verbose)--verbose[More notes on stderr.]' \
+        '(--traceback)--traceback[Show the Python traceback of an error.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1:key:(model device dtype system temperature top_p top_k min_p repetition_penalty max_new_tokens truncate base_url api_key_env timeout)'
+}
+
+_aigc_command_config_set() {
+    _arguments -s -S \
+        '(--json)--json[Events as JSON lines on stdout.]' \
+        '(-q --quiet)-q[No notes on stderr.]' \
+        '(-q --quiet)--quiet[No notes on stderr.]' \
+        '(-v --verbose)-v[More notes on stderr.]' \
+        '(-v --verbose)--verbose[More notes on stderr.]' \
+        '(--traceback)--traceback[Show the Python traceback of an error.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1:key:(model device dtype system temperature top_p top_k min_p repetition_penalty max_new_tokens truncate base_url api_key_env timeout)' \
+        '2:value:_aigc_setting'
+}
+
+_aigc_command_config_unset() {
+    _arguments -s -S \
+        '(--json)--json[Events as JSON lines on stdout.]' \
+        '(-q --quiet)-q[No notes on stderr.]' \
+        '(-q --quiet)--quiet[No notes on stderr.]' \
+        '(-v --verbose)-v[More notes on stderr.]' \
+        '(-v --verbose)--verbose[More notes on stderr.]' \
+        '(--traceback)--traceback[Show the Python traceback of an error.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1:key:(model device dtype system temperature top_p top_k min_p repetition_penalty max_new_tokens truncate base_url api_key_env timeout)'
+}
+
+_aigc_command_config_path() {
+    _arguments -s -S \
+        '(--json)--json[Events as JSON lines on stdout.]' \
+        '(-q --quiet)-q[No notes on stderr.]' \
+        '(-q --quiet)--quiet[No notes on stderr.]' \
+        '(-v --verbose)-v[More notes on stderr.]' \
+        '(-v --verbose)--verbose[More notes on stderr.]' \
+        '(--traceback)--traceback[Show the Python traceback of an error.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]'
+}
+
+if [[ ${funcstack[1]} == _aigc ]]; then
+    _aigc "$@"
+else
+    compdef _aigc aigc
+fi
