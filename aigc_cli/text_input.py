@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +22,8 @@ def gather_text(argument: str | None, files: Sequence[Path], stdin: BinaryIO | N
     """
     names: list[str | Path] = list(files)
     if argument is not None:
-        names.append(Argument(argument) if argument != "-" else Path("-"))
+        # the shell's bytes, which Python has smuggled into the string where they are no UTF-8
+        names.append(Argument(decode(os.fsencode(argument), "the argument")) if argument != "-" else Path("-"))
     mentions_stdin = any(isinstance(name, Path) and str(name) == "-" for name in names)
     if not mentions_stdin and (stdin is not None or (sys.stdin is not None and not sys.stdin.isatty())):
         names.insert(0, Path("-"))
@@ -46,9 +48,9 @@ def read_text(path: Path, stdin: BinaryIO | None = None) -> str:
         with path.open("rb") as file:
             return decode(file.read(MAX_TEXT_BYTES + 1), str(path))
     except IsADirectoryError:
-        raise UsageError(f"{path} is a folder, not a file", "name the files in it, each with -f") from None
+        raise UsageError(f"{path} is a folder, not a file", "name the files in it one by one") from None
     except OSError as error:
-        raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}", "check the name after -f") from None
+        raise UsageError(f"{path}: {(error.strerror or str(error)).lower()}", "check its name") from None
 
 
 def decode(data: bytes, name: str) -> str:

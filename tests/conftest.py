@@ -108,7 +108,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     """A Hub of the test's own, online, for this process and those it starts."""
     from huggingface_hub import constants
 
-    from aigc_cli.models import hub as client
+    from aigc_cli.models import hub_download
 
     server = HubServer()
     monkeypatch.setenv("HF_ENDPOINT", server.url)
@@ -118,7 +118,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", server.url)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", server.url + "/{repo_id}/resolve/{revision}/{filename}")
-    monkeypatch.setattr(client, "PAUSE", 0.0)
+    monkeypatch.setattr(hub_download, "PAUSE", 0.0)
     yield server
     server.close()
 

@@ -75,3 +75,8 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         gather_text("x", [tmp_path], stdin())
     with pytest.raises(UsageError, match="no such file"):
         gather_text("x", [tmp_path / "missing"], stdin())
+
+
+def test_an_argument_that_is_no_utf8_is_refused_with_the_byte() -> None:
+    with pytest.raises(UsageError, match="the argument: not UTF-8 at byte 2"):
+        gather_text("ab\udcff", [], stdin())
