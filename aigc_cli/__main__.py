@@ -47,9 +47,14 @@ def run(argv: list[str]) -> int:
     except AigcError as error:
         return report_error(error, argv, error.status)
     except MemoryError as error:
-        return report_error(OutOfMemoryError("out of memory", "try a smaller model or --dtype bfloat16"), argv, ExitStatus.OUT_OF_MEMORY, error)
+        return report_error(
+            OutOfMemoryError("out of memory", "try a smaller model or --dtype bfloat16"), argv, ExitStatus.OUT_OF_MEMORY, error
+        )
     except BrokenPipeError:
         raise
+    except OSError as error:  # a full disk behind stdout, a folder that may not be read
+        where = f"{error.filename}: " if error.filename else ""
+        return report_error(AigcError(f"{where}{(error.strerror or str(error)).lower()}"), argv, ExitStatus.FAILED, error)
     except Exception as error:
         hint = "this is a bug or a file that aigc does not know: --traceback shows where"
         return report_error(AigcError(f"{type(error).__name__}: {error}", hint), argv, ExitStatus.FAILED, error)
@@ -104,9 +109,8 @@ def with_streams(command: Callable[[], int]) -> int:
     status = command()
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        status = ExitStatus.BROKEN_PIPE
-    if status == ExitStatus.BROKEN_PIPE:
+    except OSError as error:
+        status = ExitStatus.BROKEN_PIPE if isinstance(error, BrokenPipeError) else status or ExitStatus.FAILED
         # the interpreter flushes stdout again as it ends, and would complain
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status

@@ -60,17 +60,27 @@ class SamplingOptions:
     temperature: Annotated[float | None, typer.Option(help="Randomness; 0 is greedy.", rich_help_panel=SAMPLING)] = None
     top_p: Annotated[float | None, typer.Option(help="Keep the likeliest tokens that make up this mass.", rich_help_panel=SAMPLING)] = None
     top_k: Annotated[int | None, typer.Option(help="Keep the K likeliest tokens; 0 is off.", rich_help_panel=SAMPLING)] = None
-    min_p: Annotated[float | None, typer.Option(help="Drop tokens below this share of the likeliest one's.", rich_help_panel=SAMPLING)] = None
+    min_p: Annotated[float | None, typer.Option(help="Drop tokens below this share of the likeliest one's.", rich_help_panel=SAMPLING)] = (
+        None
+    )
     typical_p: Annotated[float | None, typer.Option(help="Locally typical sampling, with this mass.", rich_help_panel=SAMPLING)] = None
-    repetition_penalty: Annotated[float | None, typer.Option(help="Above 1 makes tokens already seen less likely.", rich_help_panel=SAMPLING)] = None
-    presence_penalty: Annotated[float | None, typer.Option(help="Subtracted once from tokens already generated.", rich_help_panel=SAMPLING)] = None
-    frequency_penalty: Annotated[float | None, typer.Option(help="Subtracted each time a token was generated.", rich_help_panel=SAMPLING)] = None
+    repetition_penalty: Annotated[
+        float | None, typer.Option(help="Above 1 makes tokens already seen less likely.", rich_help_panel=SAMPLING)
+    ] = None
+    presence_penalty: Annotated[
+        float | None, typer.Option(help="Subtracted once from tokens already generated.", rich_help_panel=SAMPLING)
+    ] = None
+    frequency_penalty: Annotated[
+        float | None, typer.Option(help="Subtracted each time a token was generated.", rich_help_panel=SAMPLING)
+    ] = None
     no_repeat_ngram_size: Annotated[int | None, typer.Option(help="Never say the same N tokens twice.", rich_help_panel=SAMPLING)] = None
     logit_bias: Annotated[
         list[str] | None,
         typer.Option(metavar="TOKEN=BIAS", help="Add BIAS to the logit of a token id; repeatable.", rich_help_panel=SAMPLING),
     ] = None
-    seed: Annotated[int | None, typer.Option(help="Same seed, same text; without one it is drawn and reported.", rich_help_panel=SAMPLING)] = None
+    seed: Annotated[
+        int | None, typer.Option(help="Same seed, same text; without one it is drawn and reported.", rich_help_panel=SAMPLING)
+    ] = None
 
     def to_sampling(self) -> Sampling:
         """Raises: UsageError for a value out of range."""
@@ -82,7 +92,9 @@ class SamplingOptions:
 class LengthOptions:
     """How long, how many, and what to do when it does not fit."""
 
-    max_new_tokens: Annotated[int | None, typer.Option(help="Stop after N tokens [default: 1024, or what the context leaves].", rich_help_panel=LENGTH)] = None
+    max_new_tokens: Annotated[
+        int | None, typer.Option(help="Stop after N tokens [default: 1024, or what the context leaves].", rich_help_panel=LENGTH)
+    ] = None
     min_new_tokens: Annotated[int | None, typer.Option(help="Do not end before N tokens.", rich_help_panel=LENGTH)] = None
     stop: Annotated[list[str] | None, typer.Option(help="End before this string; repeatable.", rich_help_panel=LENGTH)] = None
     truncate: Annotated[

@@ -85,20 +85,16 @@ def main() -> None:
     figures = alternate({"aigc": ours, "generate": generate}, args.runs)
     ratios = [a / b for a, b in zip(figures["aigc"], figures["generate"], strict=True)]
     parameters = sum(p.numel() for p in model.parameters()) / 1e6
-    print(
-        f"{args.model.name}, {parameters:.1f}M parameters, {device}, {args.dtype}, batch 1, {inputs.input_ids.shape[1]} + {args.tokens} tokens"
-    )
+    tokens = f"{inputs.input_ids.shape[1]} + {args.tokens} tokens"
+    print(f"{args.model.name}, {parameters:.1f}M parameters, {device}, {args.dtype}, batch 1, {tokens}")
     for name, values in figures.items():
         print(f"{name:10} median {statistics.median(values):8.1f} tokens/s   {min(values):8.1f} to {max(values):8.1f}")
     print(f"ratio      median {statistics.median(ratios):8.2f}")
     first, tenth = tenth_turn(engine)
     print(f"chat: first token after {1000 * first:.1f} ms in turn 1, {1000 * tenth:.1f} ms in turn 10")
     medians = {name: round(statistics.median(values), 1) for name, values in figures.items()}
-    print(
-        json.dumps(
-            {"tokens_per_second": medians, "ratio": round(statistics.median(ratios), 3), "ttft_turn_1": first, "ttft_turn_10": tenth}
-        )
-    )
+    summary = {"tokens_per_second": medians, "ratio": round(statistics.median(ratios), 3), "ttft_turn_1": first, "ttft_turn_10": tenth}
+    print(json.dumps(summary))
 
 
 if __name__ == "__main__":

@@ -25,12 +25,13 @@ class Repository:
     """
 
     files: dict[str, bytes]
+    parameters: int | None = None
     refuses: tuple[int, str] | None = None
     older: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
     @property
     def commit(self) -> str:
-        return hashlib.sha1(repr(sorted(self.files.items())).encode()).hexdigest()
+        return hashlib.sha1(b"\0".join(part for name in sorted(self.files) for part in (name.encode(), self.files[name]))).hexdigest()
 
     def update(self, files: dict[str, bytes]) -> None:
         """A new commit on main."""
@@ -51,12 +52,16 @@ class Received:
 
 
 class HubServer:
-    """cuts: after how many bytes each of the next large answers breaks off.  ignores_range: answers 200 to every GET."""
+    """cuts: after how many bytes each of the next large answers breaks off.  stops_after: after how many it hangs.
+
+    ignores_range: answers 200 to every GET.  corrupts: changes large files.  answers_with: a page, to everything.
+    """
 
     def __init__(self) -> None:
         self.repositories: dict[str, Repository] = {}
         self.received: list[Received] = []
         self.cuts: list[int] = []
+        self.stops_after: int | None = None
         self.ignores_range = False
         self.corrupts = False
         self.answers_with: bytes | None = None
@@ -126,7 +131,9 @@ class HubHandler(BaseHTTPRequestHandler):
         if found := self.find(repo, revision):
             commit, files = found
             siblings = [describe(name, content) for name, content in files.items()]
-            info = {"id": repo, "sha": commit, "siblings": siblings, "cardData": {"license": "apache-2.0"}}
+            info: dict[str, Any] = {"id": repo, "sha": commit, "siblings": siblings, "cardData": {"license": "apache-2.0"}}
+            if count := self.hub.repositories[repo].parameters:
+                info["safetensors"] = {"parameters": {"F32": count}, "total": count}
             self.send(200, json.dumps(info).encode())
 
     def send_file(self, repo: str, revision: str, name: str) -> None:
@@ -160,11 +167,21 @@ class HubHandler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        if self.hub.cuts and self.path.startswith("/storage/"):
+        if self.path.startswith("/storage/"):
+            self.send_large(body)
+        else:
+            self.wfile.write(body)
+
+    def send_large(self, body: bytes) -> None:
+        if self.hub.cuts:
             self.wfile.write(body[: self.hub.cuts.pop(0)])
             self.close_connection = True
-            return
-        self.wfile.write(body)
+        elif self.hub.stops_after is not None:
+            self.wfile.write(body[: self.hub.stops_after])
+            self.connection.recv(1)  # until the client goes away
+            self.close_connection = True
+        else:
+            self.wfile.write(body)
 
 
 def describe(name: str, content: bytes) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from tests.conftest import Result
 from tests.fake import FakeTextEngine
 
 Run = Callable[..., Result]
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize(
@@ -96,9 +97,8 @@ entry()
 
 
 def start_slow() -> subprocess.Popen[bytes]:
-    root = Path(__file__).parents[1]
     command = [sys.executable, "-c", SCRIPTED]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
 
 
@@ -129,7 +129,12 @@ def test_a_reader_that_leaves_means_141_and_silence() -> None:
 
 
 def test_a_closed_stdout_is_no_traceback(own_home: Path) -> None:
-    result = subprocess.run(
-        ["sh", "-c", f"{sys.executable} -m aigc_cli --version >&-"], capture_output=True, timeout=60, cwd=Path(__file__).parents[1]
-    )
+    result = subprocess.run(["sh", "-c", f"{sys.executable} -m aigc_cli --version >&-"], capture_output=True, timeout=60, cwd=ROOT)
     assert (result.returncode, result.stderr) == (1, b"aigc: stdout is closed\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+def test_a_full_disk_behind_stdout_is_said(own_home: Path) -> None:
+    command = f"{sys.executable} -m aigc_cli config list >/dev/full"
+    result = subprocess.run(["sh", "-c", command], capture_output=True, timeout=60, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert (result.returncode, result.stderr) == (1, b"aigc: no space left on device\n")

@@ -44,7 +44,9 @@ class Prompter:
     context of its own, as in an encoder-decoder.  default_mode: what the model is meant for.
     """
 
-    def __init__(self, tokenizer: Any, context_length: int | None, decodes_apart: bool, default_mode: Literal["chat", "raw"] | None) -> None:
+    def __init__(
+        self, tokenizer: Any, context_length: int | None, decodes_apart: bool, default_mode: Literal["chat", "raw"] | None
+    ) -> None:
         self.tokenizer = tokenizer
         self.context_length = context_length
         self.decodes_apart = decodes_apart

@@ -74,7 +74,9 @@ def load_weights(folder: Path, config: Any, placement: Placement, options: dict[
         **options,
     )
     if missing := sorted(report["missing_keys"]):
-        raise ModelError(f"{folder}: {len(missing)} tensors are missing, {missing[0]} among them", "the files are not complete: fetch them again")
+        raise ModelError(
+            f"{folder}: {len(missing)} tensors are missing, {missing[0]} among them", "the files are not complete: fetch them again"
+        )
     return model.eval().to(placement.device)
 
 

@@ -34,7 +34,7 @@ _aigc_options() {
     case "$1" in
         '') echo '--version -h --help' ;;
         'chat') echo '-m --model --device --dtype --base-url --yes --temperature --top-p --top-k --min-p --typical-p --repetition-penalty --presence-penalty --frequency-penalty --no-repeat-ngram-size --logit-bias --seed --max-new-tokens --min-new-tokens --stop --truncate --json -q --quiet -v --verbose --traceback -f --file -s --system --load -h --help' ;;
-        'complete') echo '-m --model --device --dtype --base-url --yes --temperature --top-p --top-k --min-p --typical-p --repetition-penalty --presence-penalty --frequency-penalty --no-repeat-ngram-size --logit-bias --seed --max-new-tokens --min-new-tokens --stop --truncate --json -q --quiet -v --verbose --traceback -f --file -s --system --raw --instruct -n --separator --num-beams --early-stopping --length-penalty -h --help' ;;
+        'complete') echo '-m --model --device --dtype --base-url --yes --temperature --top-p --top-k --min-p --typical-p --repetition-penalty --presence-penalty --frequency-penalty --no-repeat-ngram-size --logit-bias --seed --max-new-tokens --min-new-tokens --stop --truncate --json -q --quiet -v --verbose --traceback -f --file -s --system --raw --instruct -n -o --output --separator --num-beams --early-stopping --length-penalty -h --help' ;;
         'doctor') echo '--json -q --quiet -v --verbose --traceback -h --help' ;;
         'completion') echo '-h --help' ;;
         'models') echo '-h --help' ;;
@@ -99,6 +99,7 @@ _aigc_option() {
         'complete|-f' | 'complete|--file') kind='file' ;;
         'complete|-s' | 'complete|--system') kind='text' ;;
         'complete|-n') kind='text' ;;
+        'complete|-o' | 'complete|--output') kind='file' ;;
         'complete|--separator') kind='text' ;;
         'complete|--num-beams') kind='text' ;;
         'complete|--length-penalty') kind='text' ;;

@@ -110,6 +110,7 @@ complete -c aigc -n '__aigc_at complete' -s s -l system -r -x -d 'System prompt.
 complete -c aigc -n '__aigc_at complete' -l raw -d 'Continue the text as it stands, without the chat template.'
 complete -c aigc -n '__aigc_at complete' -l instruct -d 'Treat the text as a message to answer.'
 complete -c aigc -n '__aigc_at complete' -s n -r -x -d 'Completions to make.'
+complete -c aigc -n '__aigc_at complete' -s o -l output -r -F -d 'Write the text to a file; - is stdout.'
 complete -c aigc -n '__aigc_at complete' -l separator -r -x -d 'Line between completions.'
 complete -c aigc -n '__aigc_at complete' -l num-beams -r -x -d 'Beam search with this many beams; the text comes at the end.'
 complete -c aigc -n '__aigc_at complete' -l early-stopping -d 'End beam search when enough beams have ended.'

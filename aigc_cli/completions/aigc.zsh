@@ -148,6 +148,8 @@ _aigc_command_complete() {
         '(--raw)--raw[Continue the text as it stands, without the chat template.]' \
         '(--instruct)--instruct[Treat the text as a message to answer.]' \
         '(-n)-n[Completions to make.]:n: ' \
+        '(-o --output)-o[Write the text to a file; - is stdout.]:output:_files' \
+        '(-o --output)--output=[Write the text to a file; - is stdout.]:output:_files' \
         '(--separator)--separator=[Line between completions.]:separator: ' \
         '(--num-beams)--num-beams=[Beam search with this many beams; the text comes at the end.]:num-beams: ' \
         '(--early-stopping)--early-stopping[End beam search when enough beams have ended.]' \

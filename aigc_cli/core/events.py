@@ -19,9 +19,10 @@ class Event:
     t: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object: `event` first, then `t`, then every field that is known."""
-        fields = {k: v for k, v in dataclasses.asdict(self).items() if k != "t" and v is not None}
-        return {"event": self.event, "t": round(self.t, 6), **fields}
+        """A JSON object: `event` first, then `t`, then every field that is known; times to the microsecond."""
+        fields = {"t": self.t, **dataclasses.asdict(self)}
+        known = {name: round(value, 6) if isinstance(value, float) else value for name, value in fields.items() if value is not None}
+        return {"event": self.event, **known}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -113,9 +113,11 @@ class TextRequest:
                     raise UsageError(f"{name} belongs to beam search", "add --num-beams N, N above 1")
             return
         if self.n > self.num_beams:
-            raise UsageError(f"-n {self.n} is more than --num-beams {self.num_beams}", "a beam search has one completion for each beam at most")
+            hint = "a beam search has one completion for each beam at most"
+            raise UsageError(f"-n {self.n} is more than --num-beams {self.num_beams}", hint)
         if self.sampling.temperature:
-            raise UsageError("--temperature and --num-beams contradict each other", "beam search here is deterministic: leave out one of the two")
+            hint = "beam search here is deterministic: leave out one of the two"
+            raise UsageError("--temperature and --num-beams contradict each other", hint)
         for name in ("top_k", "top_p", "min_p", "typical_p", "presence_penalty", "frequency_penalty"):
             if getattr(self.sampling, name):
                 raise UsageError(f"--{name.replace('_', '-')} and --num-beams contradict each other", "leave out one of the two")

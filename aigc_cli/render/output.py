@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import shutil
+import re
 import sys
 import time
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from aigc_cli.core.errors import AigcError, ExitStatus
 from aigc_cli.core.events import Event, Progress
-from aigc_cli.render.sanitize import sanitize
+from aigc_cli.core.units import format_size
+from aigc_cli.render.sanitize import UNSAFE, ControlFilter, sanitize
 
 DIM, RED, YELLOW, RESET = "\x1b[2m", "\x1b[31m", "\x1b[33m", "\x1b[0m"
+ESCAPED_IN_JSON = re.compile(UNSAFE.pattern + "|[\u2028\u2029\ud800-\udfff]")  # also what some take for a line's end, and lone surrogates
 PROGRESS_INTERVAL = 0.1  # seconds between two drawings of a bar
 
 
@@ -21,26 +25,33 @@ class Output:
     """stdout holds the result and nothing else; notes, progress and errors go to stderr.
 
     A line on stderr is dim, yellow or red only on a terminal that wants colour (NO_COLOR, FORCE_COLOR).
+    file: takes stdout's place; what it held is kept until there is something to write.
     """
 
-    def __init__(self, *, quiet: bool = False, verbose: bool = False, json: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, verbose: bool = False, json: bool = False, file: Path | None = None) -> None:
         self.quiet, self.verbose, self.json = quiet, verbose, json
-        self.stdout_is_terminal = sys.stdout.isatty()
+        self.file = file
+        self._stream: BinaryIO | None = None
+        self.stdout_is_terminal = file is None and sys.stdout.isatty()
         self.stderr_is_terminal = sys.stderr.isatty()
         self.stderr_colour = wants_colour(self.stderr_is_terminal)
         self.stdout_colour = wants_colour(self.stdout_is_terminal)
         self._bar_is_shown = False
         self._bar_drawn_at = 0.0
+        self._thought_filter = ControlFilter()
+        self._thought_is_open = False  # its line has not ended
 
     def write(self, text: str) -> None:
         """To stdout at once, byte for byte. Raises: BrokenPipeError when its reader went away."""
-        self.clear_progress()
-        sys.stdout.buffer.write(text.encode())
-        sys.stdout.buffer.flush()
+        self._make_way()
+        if self._stream is None:
+            self._stream = self.file.open("wb") if self.file else sys.stdout.buffer
+        self._stream.write(text.encode())
+        self._stream.flush()
 
     def write_json(self, value: dict[str, Any]) -> None:
-        """One JSON object, one line."""
-        self.write(json.dumps(value, ensure_ascii=False) + "\n")
+        """One JSON object, one line for every reader; what a terminal would obey is escaped."""
+        self.write(ESCAPED_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", json.dumps(value, ensure_ascii=False)) + "\n")
 
     def write_event(self, event: Event) -> None:
         self.write_json(event.to_json())
@@ -61,8 +72,23 @@ class Output:
 
     def aside(self, text: str) -> None:
         """A piece of a stream on stderr, as it comes."""
-        self.clear_progress()
+        self._make_way()
         self._write_stderr(sanitize(text) if self.stderr_is_terminal else text)
+
+    def think(self, text: str) -> None:
+        """A piece of what a model thinks aloud, on stderr and dim there. What comes next begins on a line of its own."""
+        self.clear_progress()
+        text = self._thought_filter.feed(text) if self.stderr_is_terminal else text
+        if text and not self.quiet:
+            self._thought_is_open = not text.endswith("\n")
+            self._write_stderr(f"{DIM}{text}{RESET}" if self.stderr_colour else text)
+
+    def end_thought(self) -> None:
+        """Ends its line, unless that is done."""
+        self._thought_filter.flush()
+        if self._thought_is_open:
+            self._thought_is_open = False
+            self._write_stderr("\n")
 
     def error(self, message: str, hint: str = "") -> None:
         self._say(f"aigc: {message}", RED)
@@ -70,7 +96,7 @@ class Output:
             self._say(f"      {hint}", "")
 
     def _say(self, message: str, colour: str) -> None:
-        self.clear_progress()
+        self._make_way()
         message = sanitize(message) if self.stderr_is_terminal else message
         if self.stderr_colour and colour:
             message = f"{colour}{message}{RESET}"
@@ -90,13 +116,35 @@ class Output:
         if not self.stderr_is_terminal or self.quiet or (now - self._bar_drawn_at < PROGRESS_INTERVAL and not complete):
             return
         self._bar_drawn_at, self._bar_is_shown = now, True
-        width = shutil.get_terminal_size().columns
+        width = stderr_columns()
         self._write_stderr("\r\x1b[K" + progress_line(event, width - 1))
+
+    def status(self, message: str) -> None:
+        """A line on a terminal that the next thing said takes the place of."""
+        if self.stderr_is_terminal and not self.quiet:
+            from aigc_cli.render.width import clip
+
+            self._bar_is_shown = True
+            self._write_stderr("\r\x1b[K" + clip(sanitize(message), stderr_columns() - 1))
+
+    def _make_way(self) -> None:
+        self.clear_progress()
+        self.end_thought()
 
     def clear_progress(self) -> None:
         if self._bar_is_shown:
             self._write_stderr("\r\x1b[K")
             self._bar_is_shown = False
+
+
+def stderr_columns() -> int:
+    """The width of the terminal behind stderr; shutil would ask stdout's, which may be a pipe."""
+    if os.environ.get("COLUMNS", "").isdecimal():
+        return int(os.environ["COLUMNS"]) or 80
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError):
+        return 80
 
 
 def wants_colour(is_terminal: bool) -> bool:
@@ -107,31 +155,24 @@ def wants_colour(is_terminal: bool) -> bool:
 
 
 def progress_line(event: Progress, width: int) -> str:
+    """A bar with its numbers, at most so many cells wide."""
+    from aigc_cli.render.width import cells, clip  # costs 20 ms, which a run without a bar need not pay
+
+    phase = sanitize(event.phase)
     count = format_size(event.done) if event.unit == "B" else str(event.done)
     if not event.total:
-        return f"{event.phase}  {count}"[:width]
+        return clip(f"{phase}  {count}", width)
     total = format_size(event.total) if event.unit == "B" else str(event.total)
     share = min(1.0, event.done / event.total)
     text = f"  {share:4.0%}  {count} / {total}"
-    cells = max(0, min(30, width - len(event.phase) - len(text) - 2))
-    filled = int(cells * share)
-    return f"{event.phase}  {'━' * filled}{'╌' * (cells - filled)}{text}"[:width]
-
-
-def format_size(size: float) -> str:
-    """Bytes as people read them, in powers of 1024."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024 or unit == "GiB":
-            break
-        size /= 1024
-    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+    length = max(0, min(30, width - cells(phase) - len(text) - 2))
+    filled = int(length * share)
+    return clip(f"{phase}  {'━' * filled}{'╌' * (length - filled)}{text}", width)
 
 
 def show_error(output: Output, error: AigcError, status: ExitStatus) -> None:
     """Two lines on stderr; with --json also an `error` event on stdout."""
     output.error(error.message, error.hint)
     if output.json:
-        try:
+        with contextlib.suppress(OSError):  # stdout may be gone: stderr has it
             output.write_json({"event": "error", "t": 0.0, "message": error.message, "hint": error.hint, "status": int(status)})
-        except OSError:
-            pass  # stdout is gone: stderr has it

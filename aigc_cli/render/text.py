@@ -18,53 +18,70 @@ def render_text(events: Iterable[Event], output: Output, separator: str = "---")
     """
     writer = CompletionWriter(output, separator)
     done = None
-    for event in events:
-        match event:
-            case TextDelta():
-                writer.add(event.index, event.text)
-            case ReasoningDelta():
-                show_reasoning(output, event.text)
-            case Done():
-                done = event
-            case _:
-                show_remark(event, output)
-    writer.finish()
+    try:
+        for event in events:
+            match event:
+                case TextDelta() | ReasoningDelta():
+                    writer.add(event)
+                case Done():
+                    done = event
+                case _:
+                    show_remark(event, output)
+    except BaseException:
+        writer.end_line()
+        raise
+    writer.finish(len(done.finish_reasons or ()) if done else 0)
     if done:
         show_done(done, output)
     return done
 
 
 class CompletionWriter:
-    """Puts completions on stdout in order of their index, each as it streams."""
+    """Puts completions on stdout in order of their index, the first as it streams, and their thoughts on stderr."""
 
     def __init__(self, output: Output, separator: str) -> None:
         self.output, self.separator = output, separator
-        self.waiting: defaultdict[int, list[str]] = defaultdict(list)
-        self.current = 0
+        self.waiting: defaultdict[int, list[TextDelta | ReasoningDelta]] = defaultdict(list)
         self.filter = ControlFilter() if output.stdout_is_terminal else None
+        self.line_is_open = False
 
-    def add(self, index: int, text: str) -> None:
-        if index == self.current:
-            self._write(text)
+    def add(self, delta: TextDelta | ReasoningDelta) -> None:
+        if delta.index:
+            self.waiting[delta.index].append(delta)
         else:
-            self.waiting[index].append(text)
+            self._show(delta)
+
+    def finish(self, count: int = 0) -> None:
+        """Writes what had to wait, a separator line before each. count: completions, if known; some may be empty."""
+        for index in range(1, max([count, *(index + 1 for index in self.waiting)])):
+            self._end_completion()
+            self._write(f"\n{self.separator}\n")
+            for delta in self.waiting[index]:
+                self._show(delta)
+        self._end_completion()
+        self.end_line()
+
+    def end_line(self) -> None:
+        """On a terminal, what comes next begins on a line of its own."""
+        self.output.end_thought()
+        if self.filter and self.line_is_open:
+            self._write("\n")
+
+    def _show(self, delta: TextDelta | ReasoningDelta) -> None:
+        if isinstance(delta, ReasoningDelta):
+            self.output.think(delta.text)
+        else:
+            self._write(self.filter.feed(delta.text) if self.filter else delta.text)
 
     def _write(self, text: str) -> None:
-        self.output.write(self.filter.feed(text) if self.filter else text)
+        if text:
+            self.output.write(text)
+            self.line_is_open = not text.endswith("\n")
 
-    def finish(self) -> None:
-        """Writes what had to wait, a separator line before each."""
-        for index in sorted(self.waiting):
-            self._write(f"\n{self.separator}\n")
-            self._write("".join(self.waiting[index]))
+    def _end_completion(self) -> None:
+        self.output.end_thought()
         if self.filter:
-            self.output.write(self.filter.flush() + "\n")
-
-
-def show_reasoning(output: Output, text: str) -> None:
-    """Thoughts go to stderr."""
-    if not output.quiet:
-        output.aside(text)
+            self._write(self.filter.flush())
 
 
 def show_remark(event: Event, output: Output) -> None:
@@ -82,15 +99,35 @@ def show_done(done: Done, output: Output) -> None:
     """Statistics for those who asked; a length stop and a cut input for everybody."""
     if done.dropped:
         output.caution(f"the input was cut: {done.kept} tokens kept, {done.dropped} dropped")
-    if done.finish_reason == "length":
+    reasons = done.finish_reasons or (done.finish_reason,)
+    if len(reasons) == 1 and reasons[0] == "length":
         output.note(f"aigc: stopped at {done.completion_tokens} tokens, before the model had ended (--max-new-tokens)")
-    output.detail(summary(done))
+    elif cut := reasons.count("length"):
+        output.note(f"aigc: {cut} of {len(reasons)} completions stopped before the model had ended (--max-new-tokens)")
+    output.detail(" · ".join([*figures(done), *details(done)]))
 
 
-def summary(done: Done) -> str:
-    """One line of what a request took: only what is known."""
-    parts = [f"mode {done.mode}", f"seed {done.seed}" if done.seed is not None else "", f"{done.prompt_tokens} prompt tokens"]
-    parts += [f"{done.completion_tokens} tokens"]
-    parts += [f"{done.tokens_per_second:.1f} tokens/s" if done.tokens_per_second else ""]
-    parts += [f"first token after {done.ttft:.2f} s" if done.ttft is not None else "", f"ended by {done.finish_reason}"]
-    return " · ".join(part for part in parts if part)
+def show_figures(done: Done, output: Output) -> None:
+    """One dim line for a person; a script that wants the figures asks for them."""
+    if output.stderr_is_terminal and not output.verbose:
+        output.note(" · ".join(figures(done)))
+
+
+def figures(done: Done) -> list[str]:
+    """What everybody may want to know, the seed to get the same again: only what is known."""
+    parts = [
+        f"{done.completion_tokens} tokens" if done.completion_tokens is not None else "",
+        f"{done.tokens_per_second:.1f} tokens/s" if done.tokens_per_second else "",
+        f"seed {done.seed}" if done.seed is not None else "",
+    ]
+    return [part for part in parts if part]
+
+
+def details(done: Done) -> list[str]:
+    parts = [
+        f"first token after {done.ttft:.2f} s" if done.ttft is not None else "",
+        f"{done.prompt_tokens} prompt tokens" if done.prompt_tokens is not None else "",
+        f"mode {done.mode}" if done.mode else "",
+        f"ended by {done.finish_reason}",
+    ]
+    return [part for part in parts if part]

@@ -113,3 +113,29 @@ def test_a_config_file_that_names_nonsense_is_refused(run: Run, fake: type[FakeT
     result = run("complete", "x", input="")
     assert result.status == 2
     assert "a project file may not set 'base_url'" in result.stderr
+
+
+def test_standing_settings_for_local_models_are_not_asked_of_a_remote_one(
+    run: Run, fake: type[FakeTextEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIGC_TOP_K", "20")
+    monkeypatch.setenv("AIGC_TEMPERATURE", "0.4")
+    run("complete", "x", "-m", "openai:any", input="")
+    run("complete", "x", "-m", "local", input="")
+    assert [request.sampling.top_k for request in fake.requests] == [None, 20]
+    assert [request.sampling.temperature for request in fake.requests] == [0.4, 0.4]
+
+
+def test_the_text_goes_to_a_file(run: Run, fake: type[FakeTextEngine]) -> None:
+    Path("out.txt").write_text("what was there before")
+    fake.replies = [RuntimeError("breaks before the first word"), "你好 there"]
+    run("complete", "x", "-o", "out.txt", input="")
+    assert Path("out.txt").read_text() == "what was there before"
+    assert run("complete", "x", "-o", "out.txt", input="").stdout == ""
+    assert Path("out.txt").read_text() == "你好 there"
+
+
+@pytest.mark.parametrize("name", [".", "missing/out.txt"])
+def test_a_file_that_cannot_be_written_is_refused_first(run: Run, fake: type[FakeTextEngine], name: str) -> None:
+    assert run("complete", "x", "-o", name, input="").status == 2
+    assert not fake.sources

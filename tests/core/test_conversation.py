@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from aigc_cli.core.conversation import PLAIN_STOPS, Fitted, fit_turns, middle_cut, plain_transcript, strip_reasoning
@@ -41,9 +43,8 @@ def test_a_last_message_that_does_not_fit_is_an_error_with_the_numbers(messages:
 
 
 def test_a_hundred_turns_are_counted_a_few_times_only() -> None:
-    counted = []
-    fit_turns(talk(100), 50, lambda messages: counted.append(messages) or words(messages))
-    assert len(counted) < 12
+    calls = itertools.count(1)
+    fit_turns(talk(100), 50, lambda messages: words(messages) if next(calls) < 12 else pytest.fail("counted too often"))
 
 
 @pytest.mark.parametrize(("length", "budget", "kept"), [(5, 5, (5, 0)), (9, 5, (3, 2)), (9, 4, (2, 2)), (9, 1, (1, 0))])

@@ -1,0 +1,89 @@
+"""A conversation under way: what was said, with which model and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from aigc_cli.chat.parameters import build_request
+from aigc_cli.core.conversation import strip_reasoning
+from aigc_cli.core.engine import TextEngine
+from aigc_cli.core.events import Done, Event, TextDelta
+from aigc_cli.core.request import Message
+
+OpenModel = Callable[[str], TextEngine]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A question and its answer. interrupted: the user stopped the answer."""
+
+    question: str
+    answer: str
+    interrupted: bool = False
+
+
+def to_messages(system: str | None, turns: Sequence[Turn], question: str | None = None) -> tuple[Message, ...]:
+    """The conversation as an engine takes it."""
+    messages = [Message("system", system)] if system else []
+    for turn in turns:
+        messages += [Message("user", turn.question), Message("assistant", turn.answer)]
+    return (*messages, *([] if question is None else [Message("user", question)]))
+
+
+@dataclass
+class Session:
+    """The state of one chat. It owns the engine.
+
+    attached: texts that go before the next question.  finished: what each answer took, also of turns taken back.
+    file: where the conversation was saved to or loaded from.
+    """
+
+    engine: TextEngine
+    open_model: OpenModel
+    parameters: dict[str, Any] = field(default_factory=dict)
+    system: str | None = None
+    turns: list[Turn] = field(default_factory=list)
+    attached: list[str] = field(default_factory=list)
+    finished: list[Done] = field(default_factory=list)
+    file: Path | None = None
+
+    def ask(self, text: str, *, replace_last: bool = False) -> Generator[Event, None, None]:
+        """Asks, after the texts attached, and yields what happens.
+
+        The turn joins the history when the stream ends, or with what was said so far when the caller closes it. After
+        an error, or when nothing was said, the history stays as it was. replace_last: in the last turn's place.
+        """
+        before = self.turns[:-1] if replace_last else list(self.turns)
+        question = text if replace_last else "\n\n".join([*self.attached, text])
+        request = build_request(to_messages(self.system, before, question), self.parameters)
+        said: list[str] = []
+        ended = False
+        try:
+            with closing(cast(Generator[Event, None, None], self.engine.stream(request))) as stream:
+                for event in stream:
+                    if isinstance(event, TextDelta):
+                        said.append(event.text)
+                    elif isinstance(event, Done):
+                        ended = True
+                        self.finished.append(event)
+                    yield event
+        except Exception:
+            said.clear()
+            raise
+        finally:
+            if answer := strip_reasoning("".join(said)):
+                self.turns = [*before, Turn(question, answer, interrupted=not ended)]
+                self.attached = self.attached if replace_last else []
+
+    def switch(self, name: str) -> None:
+        """Goes on with another model. The old one is given up only when the new one is there."""
+        engine = self.open_model(name)
+        self.engine.close()
+        self.engine = engine
+
+    def clear(self) -> None:
+        self.turns, self.attached = [], []

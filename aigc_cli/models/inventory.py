@@ -1,0 +1,118 @@
+"""What there is to choose from, and all that is known of one model. Asks no network and reads no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from aigc_cli.installation import folder_size
+from aigc_cli.models.aliases import read_aliases
+from aigc_cli.models.catalogue import BUILTINS, Builtin, Entry, catalogue, entry_of
+from aigc_cli.models.check import check_model
+from aigc_cli.models.facts import model_facts
+from aigc_cli.models.hub_cache import CachedModel, cached_model, cached_models
+from aigc_cli.models.names import HubId, RemoteName, identify
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """A model; None where a fact is not known.
+
+    status: "available" is one that the catalogue names and the Hub has; "in part" a download that was cut.
+    target: what an alias stands for.  parameters: the card's words, or a count.  size: bytes on disk.
+    """
+
+    name: str
+    status: Literal["built-in", "alias", "downloaded", "in part", "available", "local", "remote"]
+    target: str | None = None
+    id: str | None = None
+    modality: str | None = None
+    mode: str | None = None
+    licence: str | None = None
+    gated: bool | None = None
+    parameters: str | int | None = None
+    size: int | None = None
+    path: Path | None = None
+    commit: str | None = None
+    architecture: str | None = None
+    context_length: int | None = None
+    dtype: str | None = None
+    chat_template: bool | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Only what is known."""
+        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items() if value is not None}
+
+
+def inventory() -> Iterator[Known]:
+    """Built-in models, the user's aliases, what is in the cache, and what else the catalogue has."""
+    for builtin in BUILTINS.values():
+        if builtin.path.is_dir():
+            yield describe_builtin(builtin)
+    for alias, target in sorted(read_aliases().items()):
+        yield Known(name=alias, status="alias", target=target)
+    cached = {model.repo.casefold(): model for model in cached_models()}
+    for model in cached.values():
+        entry = entry_of(model.repo)
+        status: Literal["in part", "downloaded"] = "downloaded" if model.is_whole else "in part"
+        yield Known(name=entry.alias if entry else model.repo, status=status, size=model.size, **card(model.repo, entry))
+    for entry in catalogue().values():
+        if entry.id.casefold() not in cached:
+            yield Known(name=entry.alias, status="available", **card(entry.id, entry))
+
+
+def card(repo: str, entry: Entry | None) -> dict[str, Any]:
+    """What the catalogue says of a Hub model."""
+    if entry is None:
+        return {"id": repo}
+    facts = asdict(entry)
+    del facts["alias"]
+    return facts | {"gated": entry.gated or None}
+
+
+def describe(name: str) -> Known:
+    """Raises: ModelError for a name that is unknown, or a folder or file that is no model."""
+    match identify(name):
+        case Builtin() as builtin:
+            return describe_builtin(builtin)
+        case RemoteName():
+            return Known(name=name, status="remote")
+        case HubId() as hub_id:
+            return describe_hub(name, hub_id)
+        case Path() as path:
+            _, path = check_model(path)
+            return Known(name=name, status="local", path=path.absolute(), **config_facts(path))
+
+
+def describe_builtin(builtin: Builtin) -> Known:
+    _, path = check_model(builtin.path)
+    return Known(name=builtin.name, status="built-in", path=path, modality=builtin.modality, mode=builtin.mode, **config_facts(path))
+
+
+def describe_hub(name: str, hub_id: HubId) -> Known:
+    cached = find_cached(hub_id)
+    facts = card(hub_id.repo, hub_id.entry)
+    path = cached_model(hub_id)
+    if path:
+        commit = path.name if path.is_dir() else path.parent.name
+        facts |= config_facts(path) | {"path": path, "commit": commit}
+    status: Literal["downloaded", "in part", "available"] = "downloaded" if path else "in part" if cached else "available"
+    return Known(name=name, status=status, **facts | ({"size": cached.size} if cached else {}))
+
+
+def find_cached(hub_id: HubId) -> CachedModel | None:
+    return next((model for model in cached_models() if model.repo.casefold() == hub_id.repo.casefold()), None)
+
+
+def config_facts(path: Path) -> dict[str, Any]:
+    facts = model_facts(path)
+    return {
+        "architecture": facts.architecture,
+        "parameters": facts.parameters,
+        "dtype": facts.dtype,
+        "context_length": facts.context_length,
+        "chat_template": facts.has_chat_template,
+        "size": folder_size(path) if path.is_dir() else facts.size,
+    }

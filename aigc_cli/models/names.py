@@ -1,0 +1,98 @@
+"""What a model's name stands for, told from the name alone. Asks no network."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from aigc_cli.core.errors import ModelError
+from aigc_cli.models.aliases import read_aliases
+from aigc_cli.models.catalogue import BUILTINS, Builtin, Entry, catalogue, entry_of
+
+OPENAI = "openai:"
+FILE_SUFFIXES = (".gguf", ".safetensors", ".bin", ".pth", ".pt", ".ckpt")
+REPOSITORY = r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)"
+HUB_ID = re.compile(REPOSITORY + r"(@(?P<revision>[\w.-]+(/[\w.-]+)*))?(:(?P<file>[\w.-]+\.gguf))?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class HubId:
+    """`org/name[@revision][:FILE.gguf]`; the file chooses among several GGUF files."""
+
+    repo: str
+    revision: str = "main"
+    file: str | None = None
+
+    def __str__(self) -> str:
+        return self.repo + (f"@{self.revision}" if self.revision != "main" else "") + (f":{self.file}" if self.file else "")
+
+    @property
+    def entry(self) -> Entry | None:
+        return entry_of(self.repo)
+
+
+@dataclass(frozen=True)
+class RemoteName:
+    """A model behind an OpenAI-compatible endpoint, as the endpoint calls it."""
+
+    name: str
+
+
+Target = Builtin | RemoteName | Path | HubId
+
+
+def identify(name: str) -> Target:
+    """Built-in, the user's alias, the catalogue's, openai:NAME, a path that is there, a Hub id: the first that fits.
+
+    Raises: ModelError for a name that is none of them, with the nearest names.
+    """
+    name = read_aliases().get(name, name)
+    if name in BUILTINS:
+        return BUILTINS[name]
+    if name in catalogue():
+        return HubId(catalogue()[name].id)
+    if name.startswith(OPENAI) and name != OPENAI:
+        return RemoteName(name.removeprefix(OPENAI))
+    path = Path(name).expanduser() if name.startswith("~") else Path(name)
+    if name and os.path.exists(path):
+        return path
+    if looks_like_path(name):
+        raise ModelError(f"there is no file or folder {name}", "check the path after -m")
+    if hub_id := parse_hub_id(name):
+        return hub_id
+    raise unknown_name(name)
+
+
+def parse_hub_id(name: str) -> HubId | None:
+    match = HUB_ID.fullmatch(name)
+    if not match or ".." in name:
+        return None
+    return HubId(match["repo"], match["revision"] or "main", match["file"])
+
+
+def looks_like_path(name: str) -> bool:
+    """Whether it can only be meant as a path. `org/name` could be both, and is then taken for a Hub id."""
+    if name.startswith((".", "~", "/", os.sep)):
+        return True
+    if HUB_ID.fullmatch(name) and ":" in name:
+        return False
+    return name.endswith(FILE_SUFFIXES) or (("/" in name or os.sep in name) and not HUB_ID.fullmatch(name))
+
+
+def unknown_name(name: str) -> ModelError:
+    hint = nearest(name, known_names()) or "see: aigc models list; a Hub id has the form org/name"
+    return ModelError(f"there is no model {name!r}", hint)
+
+
+def nearest(name: str, names: list[str]) -> str:
+    """A hint with the names that are most like this one; empty where none is."""
+    by_folded = {known.casefold(): known for known in reversed(names)}
+    close = difflib.get_close_matches(name.casefold(), by_folded, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(by_folded[match] for match in close)}?" if close else ""
+
+
+def known_names() -> list[str]:
+    return [*BUILTINS, *read_aliases(), *catalogue()]

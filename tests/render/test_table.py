@@ -1,0 +1,82 @@
+"""Tables, for people and for programs."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from aigc_cli.render.confirm import ask, terminal_confirm
+from aigc_cli.render.output import Output
+from aigc_cli.render.table import write_fields, write_table
+
+HEADINGS = ("NAME", "SIZE", "LICENCE")
+ROWS = [("qwen3:0.6b", "1.4 GiB", "Apache-2.0"), ("我的模型", "-", "MIT")]
+
+
+class Terminal(io.TextIOWrapper):
+    def isatty(self) -> bool:
+        return True
+
+    def shown(self) -> str:
+        return self.buffer.getvalue().decode()  # type: ignore[attr-defined, no-any-return]
+
+
+def terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> tuple[Terminal, Terminal]:
+    """stdout and stderr."""
+    streams = Terminal(io.BytesIO(), encoding="utf-8", write_through=True), Terminal(io.BytesIO(), encoding="utf-8", write_through=True)
+    monkeypatch.setattr(sys, "stdout", streams[0])
+    monkeypatch.setattr(sys, "stderr", streams[1])
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    return streams
+
+
+def test_columns_are_aligned_by_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdout, _ = terminal(monkeypatch, 80)
+    write_table(Output(), HEADINGS, ROWS)
+    assert stdout.shown() == "NAME        SIZE     LICENCE\nqwen3:0.6b  1.4 GiB  Apache-2.0\n我的模型    -        MIT\n"
+
+
+def test_a_narrow_terminal_gets_fewer_columns_and_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdout, stderr = terminal(monkeypatch, 24)
+    write_table(Output(), HEADINGS, ROWS)
+    assert stdout.shown() == "NAME        SIZE\nqwen3:0.6b  1.4 GiB\n我的模型    -\n"
+    assert "left out for want of room: licence" in stderr.shown()
+
+
+def test_the_first_column_is_never_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdout, _ = terminal(monkeypatch, 5)
+    write_table(Output(), HEADINGS, ROWS)
+    assert stdout.shown() == "NAME\nqwen3:0.6b\n我的模型\n"
+
+
+def test_a_pipe_gets_every_column_and_no_headings(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    write_table(Output(), HEADINGS, [*ROWS, ("a\tb\nc", "", "")])
+    assert capfdbinary.readouterr().out.decode() == "qwen3:0.6b\t1.4 GiB\tApache-2.0\n我的模型\t-\tMIT\na b c\t\t\n"
+
+
+def test_a_cell_cannot_drive_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    stdout, _ = terminal(monkeypatch, 80)
+    write_fields(Output(), [("path", "/tmp/\x1b[2Jx\u202e"), ("名称", "y")])
+    assert stdout.shown().startswith("path  /tmp/")
+    assert stdout.shown().endswith("x\n名称  y\n")
+    assert not {"\x1b", "\u202e"} & set(stdout.shown())
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"), [("y\n", True), ("YES \n", True), ("n\n", False), ("\n", False), ("", False), ("yep\n", False)]
+)
+def test_only_yes_is_a_yes(monkeypatch: pytest.MonkeyPatch, answer: str, expected: bool) -> None:
+    stdout, stderr = terminal(monkeypatch, 80)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
+    assert ask("下载 1.4 GiB?") is expected
+    assert stderr.shown().startswith("下载 1.4 GiB? [y/N] ")
+    assert stdout.shown() == ""
+
+
+def test_without_a_terminal_there_is_nobody_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal(monkeypatch, 80)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    assert terminal_confirm() is None
