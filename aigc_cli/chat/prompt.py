@@ -163,11 +163,11 @@ def in_open_block(text: str) -> bool:
 
 
 def message_text(line: str) -> str:
-    """What is sent: without the fences of a block, and with one slash for two at the beginning."""
+    """What is sent: without the fences of a block, and with one slash for two at the beginning of a line that is alone."""
     text = line.strip()
     if text.startswith(FENCE):
         return text.removeprefix(FENCE).removesuffix(FENCE).strip("\n").rstrip()
-    return text[1:] if text.startswith("//") else text
+    return text[1:] if text.startswith("//") and "\n" not in text else text
 
 
 def encodable(text: str) -> str:

@@ -47,14 +47,21 @@ class Command:
 
 
 def is_command(line: str) -> bool:
-    """A message that begins with two slashes is no command: it begins with one."""
-    return line.startswith("/") and not line.startswith("//")
+    """Not a message that begins with two slashes, nor one of several lines that begins with a slash by chance."""
+    if not line.startswith("/") or line.startswith("//"):
+        return False
+    return "\n" not in line.rstrip() or split(line)[0] in COMMANDS
+
+
+def split(line: str) -> tuple[str, str]:
+    """A command's name and its argument."""
+    name, argument = [*line[1:].split(maxsplit=1), "", ""][:2]
+    return ALIASES.get(name, name), argument.strip()
 
 
 def obey(session: Session, line: str) -> Outcome:
     """Raises: AigcError, which leaves the session as it was."""
-    name, _, argument = line[1:].strip().partition(" ")
-    name, argument = ALIASES.get(name, name), argument.strip()
+    name, argument = split(line)
     if name not in COMMANDS:
         near = " or ".join(f"/{match}" for match in difflib.get_close_matches(name, COMMANDS, 2))
         message = f"there is no /{name}" + (f": did you mean {near}?" if near else "")

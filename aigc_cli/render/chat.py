@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -124,5 +126,7 @@ def write_rows(rows: Sequence[tuple[str, str]], write: Callable[[str], None]) ->
 
 
 def width() -> int:
-    """Columns of the terminal."""
-    return shutil.get_terminal_size().columns
+    """Columns of the terminal, also where stdout is a pipe."""
+    stderr = sys.__stderr__
+    fallback = os.get_terminal_size(stderr.fileno()) if stderr and stderr.isatty() else (80, 24)
+    return shutil.get_terminal_size(fallback).columns

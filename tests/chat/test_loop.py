@@ -90,6 +90,8 @@ def test_traceback_shows_where_an_error_came_from(talk: Talk, fake: type[FakeTex
         ('"""one' + ENTER + 'two"""' + ENTER, "one\ntwo"),
         ("\x1b[200~一\r\n二\n\n三\x1b[201~" + ENTER, "一\n二\n\n三"),
         ("//etc is a folder" + ENTER, "/etc is a folder"),
+        ("\x1b[200~/* C\n */\x1b[201~" + ENTER, "/* C\n */"),
+        ("\x1b[200~// C++\nint i;\x1b[201~" + ENTER, "// C++\nint i;"),
         ("  padded  " + ENTER, "padded"),
         (CTRL_C + "still here" + ENTER, "still here"),
         ("cleared" + CTRL_C + "kept" + ENTER, "kept"),

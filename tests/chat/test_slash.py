@@ -12,7 +12,7 @@ import pytest
 
 from aigc_cli.chat.session import Session, Turn
 from aigc_cli.chat.slash import COMMANDS
-from tests.chat.conftest import Shown
+from tests.chat.conftest import ALT_ENTER, Shown
 from tests.fake import FakeTextEngine
 
 Talk = Callable[..., Shown]
@@ -71,6 +71,11 @@ def test_system_is_set_shown_and_removed(talk: Talk, session: Session) -> None:
     shown = talk("/system 用中文回答", "/system", "/system -", "/system")
     assert shown.stderr == "system prompt: 用中文回答\n" * 2 + "no system prompt\n" * 2
     assert session.system is None
+
+
+def test_a_system_prompt_of_several_lines(talk: Talk, session: Session) -> None:
+    talk("/system one" + ALT_ENTER + "two")
+    assert session.system == "one\ntwo"
 
 
 def test_show(talk: Talk, session: Session, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,3 +120,9 @@ def test_settings_count(run: Run, fake: Fake, monkeypatch: pytest.MonkeyPatch) -
     run("chat", "hi")
     assert fake.requests[0].truncate == "oldest"
     assert fake.requests[0].messages[0] == Message("system", "from the environment")
+
+
+def test_one_reply_needs_no_line_editor() -> None:
+    modules = "aigc_cli.app, aigc_cli.chat.session, aigc_cli.chat.transcript, aigc_cli.render.chat"
+    script = f"import sys, {modules}; sys.exit('prompt_toolkit' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
