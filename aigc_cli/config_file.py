@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
+from aigc_cli.atomic_file import replace_file
 from aigc_cli.core.errors import AigcError, UsageError
 
 
@@ -47,20 +46,8 @@ def read(path: Path) -> tomlkit.TOMLDocument:
 
 
 def write(path: Path, text: str) -> None:
-    """Writes beside the file and renames, so that it is never half written; a link stays a link."""
-    target = path.resolve()
-    temporary = None
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", newline="", dir=target.parent, prefix=".config-", delete=False) as file:
-            temporary = file.name
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            os.chmod(temporary, target.stat().st_mode)
-        os.replace(temporary, target)
+        path.resolve().parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, text.encode())
     except OSError as error:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)
         raise AigcError(f"{path} cannot be written: {error.strerror}", "set AIGC_HOME to a folder that you may write to") from error

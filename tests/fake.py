@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import ClassVar
 
 from aigc_cli.core.engine import EngineOptions, ModelSource
@@ -26,7 +26,7 @@ class FakeTextEngine:
         self.source, self.options = source, options
         self.loaded = Loaded(model=source.name, device="cpu", dtype="float32", seconds=0.01, reason="fake", context_length=2048)
 
-    def stream(self, request: TextRequest) -> Iterator[Event]:
+    def stream(self, request: TextRequest) -> Generator[Event, None, None]:
         FakeTextEngine.requests.append(request)
         reply = FakeTextEngine.replies.pop(0) if FakeTextEngine.replies else request.messages[-1].content
         if isinstance(reply, BaseException):

@@ -59,7 +59,7 @@ class OpenAIEngine:
             reason=f"served by {self.endpoint.place}",
         )
 
-    def stream(self, request: TextRequest) -> Iterator[Event]:
+    def stream(self, request: TextRequest) -> Generator[Event, None, None]:
         """As TextEngine.stream; a rate limit is waited for, with a Caution before each wait.
 
         Raises: ModelError when the endpoint cannot be had, EndpointError when it fails after it began to answer.

@@ -7,7 +7,7 @@ import dataclasses
 import gc
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -49,7 +49,7 @@ class TorchTextEngine:
             context_length=parts.context_length,
         )
 
-    def stream(self, request: TextRequest) -> Iterator[Event]:
+    def stream(self, request: TextRequest) -> Generator[Event, None, None]:
         started = time.perf_counter()
         prompt = self.prompter.prompt(request)
         yield from self._cautions(request, prompt)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from aigc_cli.chat.parameters import build_request
 from aigc_cli.core.conversation import strip_reasoning
@@ -63,7 +63,7 @@ class Session:
         said: list[str] = []
         ended = False
         try:
-            with closing(cast(Generator[Event, None, None], self.engine.stream(request))) as stream:
+            with closing(self.engine.stream(request)) as stream:
                 for event in stream:
                     if isinstance(event, TextDelta):
                         said.append(event.text)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aigc_cli.atomic_file import replace_file
 from aigc_cli.chat.parameters import TYPES, checked, description, has_type
 from aigc_cli.chat.session import Turn
 from aigc_cli.core.errors import AigcError, UsageError
@@ -36,22 +36,6 @@ def save_transcript(path: Path, transcript: Transcript) -> None:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise AigcError(f"{path}: not saved: {reason}", "the conversation goes on: /save it under another name") from None
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Writes beside the file and renames, so that at any moment the old content or the new is there, whole."""
-    target = path.resolve()  # a link keeps pointing at the file
-    temporary = target.with_name(f".aigc-{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            temporary.chmod(target.stat().st_mode)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def to_json(transcript: Transcript) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -50,8 +50,8 @@ class TextEngine(Protocol):
 
     loaded: Loaded
 
-    def stream(self, request: TextRequest) -> Iterator[Event]:
-        """Yields text as it is made and ends with one Done. Closing the iterator stops the work.
+    def stream(self, request: TextRequest) -> Generator[Event, None, None]:
+        """Yields text as it is made and ends with one Done. Closing the generator stops the work.
 
         Raises: ContextOverflowError, OutOfMemoryError, UsageError for an option this engine cannot honour.
         """

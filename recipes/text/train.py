@@ -181,7 +181,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with text/ and chat/")
     parser.add_argument("--work", type=Path, required=True, help="tokenizer, checkpoint and log")
     parser.add_argument("--output", type=Path, required=True, help="the transformers folder to write")
-    parser.add_argument("--tokens", type=float, default=14.75e6)
+    parser.add_argument("--tokens", type=float, default=13.52e6)
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
