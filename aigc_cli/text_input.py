@@ -60,7 +60,7 @@ def decode(data: bytes, name: str) -> str:
     if (offset := data.find(b"\0")) >= 0:
         raise UsageError(f"{name}: a NUL byte at byte {offset}: this is not text", "only UTF-8 text can be read")
     try:
-        return data.decode("utf-8-sig" if data.startswith(b"\xef\xbb\xbf") else "utf-8")
+        return data.decode().removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         hint = "convert it first, for example: iconv -f GB18030 -t UTF-8"
         raise UsageError(f"{name}: not UTF-8 at byte {error.start} (0x{data[error.start]:02x})", hint) from None

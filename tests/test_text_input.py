@@ -41,6 +41,7 @@ def test_a_byte_order_mark_is_not_text() -> None:
         (b"abc\xff\xfe", r"not UTF-8 at byte 3 \(0xff\)"),
         ("你好".encode()[:-1], "not UTF-8 at byte 3"),
         ("你好".encode("gb18030"), "not UTF-8 at byte 0"),
+        (b"\xef\xbb\xbfab\xff", r"not UTF-8 at byte 5 \(0xff\)"),
         (b"ab\0c", "NUL byte at byte 2"),
         (b"\x7fELF\x02\x01\x01\x00", "NUL byte at byte 7"),
     ],

@@ -32,15 +32,19 @@ class Decoder:
         self.cache: Any = None
         self.cached_ids: list[int] = []
         self.encoded: dict[str, Any] = {}
+        self.is_consistent = True  # the cache holds cached_ids, all of them and nothing else, for one sequence
 
     def prefill(self, ids: Sequence[int], n: int) -> tuple[Tensor, Tensor, int]:
         """Logits (n, V) for what follows the prompt, the decoder's ids so far (n, S), and how many came from the cache."""
+        if not self.is_consistent:  # the last request was interrupted, or wrote several texts
+            self.reset()
         if self.is_encoder_decoder:
             decoder_ids, reused = self._encode(ids), 0
         else:
             decoder_ids, reused = list(ids), self._roll_back(ids)
         logits = self._forward([decoder_ids[reused:]])
-        self.cached_ids = decoder_ids
+        self.cached_ids = list(decoder_ids)
+        self.is_consistent = n == 1
         if n > 1:
             logits = self._widen(logits, n)
         return logits, torch.tensor([decoder_ids] * n, device=self.model.device), reused
@@ -48,13 +52,10 @@ class Decoder:
     def decode_one_token(self, tokens: Sequence[int]) -> Tensor:
         """Appends one token to each sequence; logits (n, V) for what follows."""
         logits = self._forward([[token] for token in tokens])
-        self.cached_ids = [*self.cached_ids, *tokens] if len(tokens) == 1 else []
+        if len(tokens) == 1:
+            self.cached_ids.append(tokens[0])
+            self.is_consistent = True
         return logits
-
-    def end(self, n: int) -> None:
-        """Drops what the next request could not use: the caches of several sequences, or of an encoder."""
-        if n > 1 or self.is_encoder_decoder:
-            self.reset()
 
     def _widen(self, logits: Tensor, n: int) -> Tensor:
         """Repeats what one sequence has left behind, for `n` that go on from there."""
@@ -100,11 +101,8 @@ class Decoder:
         """Runs (B, S) new tokens through the model; float32 logits (B, V) at the last position."""
         ids = torch.tensor(rows, device=self.model.device)
         names = {"decoder_input_ids" if self.is_encoder_decoder else "input_ids": ids, self.cache_name: self.cache}
-        try:
-            output = self.model(**names, **self.encoded, **self.extra, use_cache=True, return_dict=True)
-        except BaseException:
-            self.reset()  # some layers may have taken the tokens and others not
-            raise
+        self.is_consistent = False  # until the caller has noted what the cache now holds; an interruption may come between
+        output = self.model(**names, **self.encoded, **self.extra, use_cache=True, return_dict=True)
         self.cache = getattr(output, self.cache_name)
         logits: Tensor = output.logits[:, -1]
         return logits.float()

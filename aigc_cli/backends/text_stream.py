@@ -5,7 +5,8 @@ Knows nothing of models: engines that make tokens use both classes, those that r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Literal
 
 import regex
@@ -14,6 +15,7 @@ Channel = Literal["text", "reasoning"]
 
 GRAPHEME = regex.compile(r"\X")  # extended grapheme clusters, Unicode UAX 29
 REASONING_MARKERS = (("<think>", "</think>"), ("<thinking>", "</thinking>"), ("<reasoning>", "</reasoning>"))
+BYTE_TOKEN = regex.compile(r"<0x[0-9A-F]{2}>")
 REPLACEMENT = "\ufffd"  # what bytes that are no UTF-8 (yet) decode to
 
 
@@ -23,34 +25,43 @@ class Detokenizer:
     decode: token ids -> text.
     context: ids that come before and are not shown; with the end of a prompt here, the first new word keeps the
         space that some tokenizers drop at the start of a text.
+    byte_ids: tokens that stand for one byte of a character (see byte_token_ids).
 
     Only a window of ids is decoded for each new one: from before the last piece, because what a token decodes to
     depends on its left neighbour.
     """
 
-    def __init__(self, decode: Callable[[list[int]], str], context: Sequence[int] = ()) -> None:
+    def __init__(self, decode: Callable[[list[int]], str], context: Sequence[int] = (), byte_ids: Set[int] = frozenset()) -> None:
         self.decode = decode
         self.ids = list(context)
+        self.byte_ids = byte_ids
         self.window_start = 0
         self.shown_end = len(self.ids)
 
     def push(self, token: int) -> str:
         """The text that this token completes; empty while it ends inside a character."""
         self.ids.append(token)
-        shown = self.decode(self.ids[self.window_start : self.shown_end])
-        text = self.decode(self.ids[self.window_start :])
-        if text.endswith(REPLACEMENT) or not text.startswith(shown):
-            return ""
-        if len(text) > len(shown):
-            self.window_start, self.shown_end = self.shown_end, len(self.ids)
-        return text[len(shown) :]
+        return "" if token in self.byte_ids else self._advance(is_last=False)
 
     def finish(self) -> str:
         """What is left: bytes that never became a character, as U+FFFD."""
+        return self._advance(is_last=True)
+
+    def _advance(self, *, is_last: bool) -> str:
         shown = self.decode(self.ids[self.window_start : self.shown_end])
         text = self.decode(self.ids[self.window_start :])
-        self.shown_end = len(self.ids)
-        return text[len(shown) :]
+        if len(text) <= len(shown) or (text.endswith(REPLACEMENT) and not is_last):
+            return ""
+        self.window_start, self.shown_end = self.shown_end, len(self.ids)
+        return text[len(os.path.commonprefix([shown, text])) :]  # noqa: RUF071 - characters are meant
+
+
+def byte_token_ids(vocabulary: Mapping[str, int]) -> frozenset[int]:
+    """Tokens such as <0x0A>, which SentencePiece models fall back to for characters that they do not know.
+
+    A run of them decodes as a whole: one wrong byte turns all of it, also what was right so far, into U+FFFD.
+    """
+    return frozenset(token for text, token in vocabulary.items() if BYTE_TOKEN.fullmatch(text))
 
 
 class DeltaBuffer:
@@ -97,10 +108,10 @@ class DeltaBuffer:
 
     def _take_marker(self, pieces: list[tuple[Channel, str]]) -> bool:
         """Acts on the first stop string or marker in what is pending, if there is one."""
-        found = [(at, -len(needle), needle) for needle in self._needles() if (at := self.pending.find(needle)) >= 0]
+        found = [(at + len(needle), at, needle) for needle in self._needles() if (at := self.pending.find(needle)) >= 0]
         if not found:
             return False
-        at, _, needle = min(found)
+        _, at, needle = min(found)  # the one that ends first, as it would be found token by token
         opens = needle in self.openers and needle not in self.stops
         if opens and self.pending[:at].strip():  # thoughts come first; later it is only a word
             self.openers = []
@@ -120,8 +131,8 @@ class DeltaBuffer:
         """Emits up to the last grapheme that nothing to come can change."""
         held = max((overlap(self.pending, needle) for needle in self._needles()), default=0)
         limit = len(self.pending) - held
-        if self.openers and not self.pending[:limit].strip():
-            limit = 0  # spaces before a marker are not shown
+        if not limit or (self.openers and not self.pending[:limit].strip()):
+            return  # spaces before a marker are not shown
         ends = [match.end() for match in GRAPHEME.finditer(self.pending)][:-1]  # the last one may still grow
         self._emit(pieces, max((end for end in ends if end <= limit), default=0))
 

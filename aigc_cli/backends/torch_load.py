@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,21 +14,25 @@ from transformers.utils import logging
 
 from aigc_cli.backends.device import Placement
 from aigc_cli.core.engine import ModelSource
-from aigc_cli.core.errors import AigcError, ModelError, OutOfMemoryError
+from aigc_cli.core.errors import AigcError, ModelError, OutOfMemoryError, UsageError
 from aigc_cli.core.request import DEFAULT_TEMPERATURE, DEFAULT_TOP_P, Sampling
 
-OUT_OF_MEMORY_HINT = "try a smaller model, or --dtype bfloat16"
+OUT_OF_MEMORY_HINT = "try a smaller model, --dtype bfloat16, a shorter prompt or a smaller -n"
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """Weights in place. end_ids: tokens that end a text.  context_length: None where the model has no limit."""
+    """Weights in place. end_ids: tokens that end a text.  context_length: None where the model has no limit.
+
+    cautions: what is odd about the model's own settings.
+    """
 
     model: Any
     tokenizer: Any
     end_ids: tuple[int, ...]
     context_length: int | None
     sampling: Sampling
+    cautions: tuple[str, ...]
 
 
 def load(source: ModelSource, placement: Placement) -> LoadedModel:
@@ -35,23 +41,24 @@ def load(source: ModelSource, placement: Placement) -> LoadedModel:
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     folder, options = location(source)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, **options)
-        model = load_weights(folder, config, placement, options)
-        generation_config = read_generation_config(folder, model)
+        with memory_errors(placement.device):
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
+            config = AutoConfig.from_pretrained(folder, trust_remote_code=False, **options)
+            model = load_weights(folder, config, placement, options)
+            generation_config = read_generation_config(folder, model)
     except AigcError:
         raise
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise OutOfMemoryError(f"{source.name} does not fit into the memory of {placement.device}", OUT_OF_MEMORY_HINT) from error
     except Exception as error:  # transformers raises almost anything for a file it does not know
         message = " ".join(str(error).split())[:300]
         raise ModelError(f"{source.name} cannot be loaded: {message or type(error).__name__}", f"the files are in {source.path}") from error
+    sampling, cautions = model_sampling(generation_config)
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
         end_ids=end_ids(generation_config, tokenizer),
         context_length=context_length(config),
-        sampling=model_sampling(generation_config),
+        sampling=sampling,
+        cautions=cautions,
     )
 
 
@@ -102,12 +109,39 @@ def context_length(config: Any) -> int | None:
     return length if isinstance(length, int) and length > 0 else None
 
 
-def model_sampling(config: GenerationConfig) -> Sampling:
-    """The model's own sampling settings, else those of aigc. A model that says `do_sample: false` is greedy."""
-    own: dict[str, Any] = {name: getattr(config, name, None) for name in ("temperature", "top_k", "top_p", "min_p", "typical_p")}
-    shared: dict[str, Any] = {name: getattr(config, name, None) for name in ("repetition_penalty", "no_repeat_ngram_size")}
+SAMPLING_NAMES = ("temperature", "top_k", "top_p", "min_p", "typical_p")
+PENALTY_NAMES = ("repetition_penalty", "no_repeat_ngram_size")
+
+
+def model_sampling(config: GenerationConfig) -> tuple[Sampling, tuple[str, ...]]:
+    """The model's own sampling settings, else those of aigc, and what is odd about them.
+
+    A model that says `do_sample: false` is greedy.
+    """
+    own: dict[str, Any] = {}
+    cautions = []
+    for name in SAMPLING_NAMES + PENALTY_NAMES:
+        value = getattr(config, name, None)
+        try:
+            own[name] = getattr(Sampling(**{name: value}), name)
+        except (UsageError, TypeError):
+            own[name] = None
+            if not (name == "top_k" and value == -1):  # a common way to say "off"
+                cautions.append(f"the model's generation_config has {name} = {value!r}, which is left out")
+    penalties = {name: own[name] for name in PENALTY_NAMES}
     if config.do_sample is False:
-        return Sampling(temperature=0.0, **shared)
-    if config.do_sample or any(value is not None for value in own.values()):
-        return Sampling(**{**own, "temperature": 1.0 if own["temperature"] is None else own["temperature"]}, **shared)
-    return Sampling(temperature=DEFAULT_TEMPERATURE, top_p=DEFAULT_TOP_P, **shared)
+        return Sampling(temperature=0.0, **penalties), tuple(cautions)
+    if not config.do_sample and all(own[name] is None for name in SAMPLING_NAMES):
+        return Sampling(temperature=DEFAULT_TEMPERATURE, top_p=DEFAULT_TOP_P, **penalties), tuple(cautions)
+    return Sampling(**{**own, "temperature": 1.0 if own["temperature"] is None else own["temperature"]}), tuple(cautions)
+
+
+@contextmanager
+def memory_errors(device: str) -> Iterator[None]:
+    """Turns an allocation that failed into an OutOfMemoryError with advice."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if type(error) is RuntimeError and not any(words in str(error) for words in ("allocate memory", "out of memory")):
+            raise
+        raise OutOfMemoryError(f"out of memory on {device}", OUT_OF_MEMORY_HINT) from error

@@ -8,7 +8,6 @@ import gc
 import secrets
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -17,10 +16,9 @@ from aigc_cli.backends import device as devices
 from aigc_cli.backends.decoder import Decoder
 from aigc_cli.backends.prompting import Prompt, Prompter
 from aigc_cli.backends.sampling import make_sampler
-from aigc_cli.backends.text_stream import DeltaBuffer, Detokenizer
-from aigc_cli.backends.torch_load import OUT_OF_MEMORY_HINT, load
+from aigc_cli.backends.text_stream import Channel, DeltaBuffer, Detokenizer, byte_token_ids
+from aigc_cli.backends.torch_load import load, memory_errors
 from aigc_cli.core.engine import EngineOptions, ModelSource
-from aigc_cli.core.errors import OutOfMemoryError
 from aigc_cli.core.events import Caution, Done, Event, Loaded, ReasoningDelta, TextDelta
 from aigc_cli.core.request import Message, Sampling, TextRequest
 
@@ -36,6 +34,8 @@ class TorchTextEngine:
         parts = load(source, placement)
         self.source, self.placement = source, placement
         self.tokenizer, self.end_ids, self.sampling = parts.tokenizer, parts.end_ids, parts.sampling
+        self.byte_ids = byte_token_ids(parts.tokenizer.get_vocab())
+        self.unsaid_cautions = list(parts.cautions)
         self.decoder = Decoder(parts.model)
         self.prompter = Prompter(parts.tokenizer, parts.context_length, self.decoder.is_encoder_decoder, source.mode)
         self.said_plain_format = False
@@ -69,6 +69,8 @@ class TorchTextEngine:
             torch.cuda.empty_cache()
 
     def _cautions(self, request: TextRequest, prompt: Prompt) -> Iterator[Event]:
+        while self.unsaid_cautions:
+            yield Caution(message=self.unsaid_cautions.pop(0))
         if prompt.mode == "chat" and not self.prompter.has_template and not self.said_plain_format:
             self.said_plain_format = True
             yield Caution(
@@ -87,7 +89,7 @@ class TorchTextEngine:
         context = prompt.ids[-CONTEXT_TOKENS:] if continues else []
         is_chat = prompt.mode == "chat"
         buffer = DeltaBuffer((*request.stop, *prompt.stops), reasoning=is_chat, in_reasoning=prompt.in_reasoning)
-        return Completion(index, Detokenizer(decode, context), buffer, frozenset(self.end_ids))
+        return Completion(index, Detokenizer(decode, context, self.byte_ids), buffer, frozenset(self.end_ids))
 
     def _decode(self, run: Run) -> Iterator[Event]:
         """Samples token after token until every completion has ended."""
@@ -112,7 +114,6 @@ class TorchTextEngine:
                 break
             ids[:, end] = torch.tensor(tokens, device=ids.device)
             logits = self.decoder.decode_one_token(tokens)
-        self.decoder.end(request.n)
         yield from run.finish("length")
 
     def _forced_tokens(self, length: int, max_new_tokens: int) -> dict[int, int]:
@@ -184,7 +185,7 @@ class Completion:
     tokens: int = 0
     finish_reason: str | None = None
 
-    def push(self, token: int) -> list[tuple[str, str]]:
+    def push(self, token: int) -> list[tuple[Channel, str]]:
         """The pieces of text that become certain with this token; none once the text has ended."""
         if self.finish_reason:
             return []
@@ -194,16 +195,16 @@ class Completion:
         pieces = self.buffer.feed(self.detokenizer.push(token))
         if self.buffer.stopped:
             self.finish_reason = "stop"
-        return [*pieces]
+        return pieces
 
-    def finish(self, reason: str) -> list[tuple[str, str]]:
+    def finish(self, reason: str) -> list[tuple[Channel, str]]:
         if self.finish_reason:
             return []
         self.finish_reason = reason
         pieces = self.buffer.feed(self.detokenizer.finish()) + self.buffer.flush()
         if self.buffer.stopped:  # the very last characters completed a stop string
             self.finish_reason = "stop"
-        return [*pieces]
+        return pieces
 
 
 @dataclass
@@ -249,7 +250,7 @@ class Run:
         count = sum(completion.tokens for completion in self.completions) - len(self.completions)
         return count / elapsed if self.rounds > 1 and elapsed > 0 and count > 0 else None
 
-    def _events(self, index: int, pieces: list[tuple[str, str]]) -> Iterator[Event]:
+    def _events(self, index: int, pieces: list[tuple[Channel, str]]) -> Iterator[Event]:
         for channel, text in pieces:
             kind: Callable[..., Event] = ReasoningDelta if channel == "reasoning" else TextDelta
             yield kind(t=self.clock(), text=text, index=index)
@@ -267,16 +268,3 @@ def sampling_flags(sampling: Sampling) -> list[str]:
     """The flags given that only matter when tokens are drawn."""
     names = ("top_k", "top_p", "min_p", "typical_p")
     return [f"--{name.replace('_', '-')}" for name in names if getattr(sampling, name) is not None]
-
-
-@contextmanager
-def memory_errors(device: str) -> Iterator[None]:
-    """Turns an allocation that failed into an OutOfMemoryError with advice."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemoryError(f"out of memory on {device}", f"{OUT_OF_MEMORY_HINT}, a shorter prompt or a smaller -n") from error
-    except RuntimeError as error:
-        if "allocate memory" not in str(error):
-            raise
-        raise OutOfMemoryError(f"out of memory on {device}", f"{OUT_OF_MEMORY_HINT}, a shorter prompt or a smaller -n") from error

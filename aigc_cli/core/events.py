@@ -82,8 +82,8 @@ class Caution(Event):
 class Done(Event):
     """The end of a request, and what it took.
 
-    finish_reason: "stop" (the model ended, or a stop string), "length", "interrupted". With several completions it
-        is the first one's; `finish_reasons` holds all.
+    finish_reason: "stop" (the model ended, or a stop string) or "length". With several completions it is the first
+        one's; `finish_reasons` holds all.
     prompt_tokens, completion_tokens: counts; completion_tokens over all completions. Of the prompt's,
         `cached_tokens` came out of the KV cache.
     ttft: seconds to the first token.  tokens_per_second: of decoding, without the first token.

@@ -117,6 +117,18 @@ def tales(data: Path) -> list[str]:
     return [tidy(text) for text in books + fairy_tales]
 
 
+def credits(data: Path) -> str:
+    """The picture books' titles, authors and translators, whose licence (CC BY) asks that they be named."""
+    title = "Picture books from the African Storybook, Pratham Books and Global-ASP, licensed CC BY, that builtin:text learned from"
+    books = set()
+    for row in read_jsonl(data / "text/storybooks.jsonl.xz"):
+        if row["lang"] == "en":
+            translator = f", translated by {row['translator']}" if row["translator"] else ""
+            books.add(f"{row['title']} - {row['author']}{translator}")
+    lines = [title, "", *sorted(books, key=str.casefold)]
+    return "\n".join(lines) + "\n"
+
+
 def topic_of(story: str, draw: random.Random) -> str | None:
     """A word, or a named character, that the story is about: said at least twice."""
     words = re.findall(r"[a-z]+", story.lower())

@@ -239,6 +239,7 @@ def main() -> None:
             log.flush()
             started = time.perf_counter()
     save(model, tokenizer, args.output)
+    (args.output / "CREDITS.txt").write_text(corpus.credits(args.data))
 
 
 if __name__ == "__main__":

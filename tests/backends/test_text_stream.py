@@ -48,6 +48,26 @@ def test_context_keeps_the_space_that_a_tokenizer_drops_at_the_start() -> None:
     assert continuing.push(2) + continuing.push(3) == " a time"
 
 
+def test_byte_tokens_are_shown_when_the_run_of_them_has_ended() -> None:
+    def decode(ids: list[int]) -> str:
+        """As SentencePiece's byte fallback: a run of bytes is one text, or as many U+FFFD as it has bytes."""
+        text, run = "", b""
+        for token in [*ids, 999]:
+            if token < 256:
+                run += bytes([token])
+                continue
+            try:
+                text += run.decode()
+            except UnicodeDecodeError:
+                text += "\ufffd" * len(run)
+            text, run = text + ("word" if token == 256 else ""), b""
+        return text
+
+    for ids in ([10, 0xE4, 256, 256], [256, 10, 10, 256], [0xE4, 0xBD, 0xA0, 256, 0xE4], [10, 0xE4]):
+        detokenizer = Detokenizer(decode, byte_ids=frozenset(range(256)))
+        assert "".join([*map(detokenizer.push, ids), detokenizer.finish()]) == decode(ids)
+
+
 def cuts(text: str, seed: int) -> list[str]:
     draw = random.Random(seed)
     ends = sorted(draw.sample(range(1, len(text)), min(len(text) - 1, draw.randint(1, 12)))) if len(text) > 1 else []
@@ -89,6 +109,18 @@ def test_the_earliest_stop_string_wins_and_the_beginning_of_one_is_shown_when_no
 def test_thoughts_are_told_from_the_answer(seed: int) -> None:
     parts = cuts("<think>\nHmm, 2 < 3 </thin> so\n</think>\n\nThe answer: <think> is a tag.", seed)
     assert collect(DeltaBuffer(reasoning=True), parts) == ("The answer: <think> is a tag.", "Hmm, 2 < 3 </thin> so\n")
+
+
+def test_of_stop_strings_that_overlap_the_one_that_ends_first_counts() -> None:
+    for parts in (["abcd"], list("abcd"), ["ab", "cd"]):
+        assert collect(DeltaBuffer(["abcd", "bc"]), parts)[0] == "a"
+
+
+def test_many_spaces_before_the_answer_cost_little() -> None:
+    buffer = DeltaBuffer(reasoning=True)
+    for _ in range(20_000):
+        assert buffer.feed(" ") == []
+    assert "".join(piece for _, piece in buffer.feed("answer") + buffer.flush()).strip() == "answer"
 
 
 def test_thoughts_that_the_prompt_opened() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, GPT2TokenizerFast
 
+from aigc_cli.backends.text_stream import DeltaBuffer, Detokenizer, byte_token_ids
 from aigc_cli.backends.torch_text import TorchTextEngine
 from aigc_cli.core.engine import EngineOptions, ModelSource
 from aigc_cli.core.errors import ContextOverflowError, UsageError
@@ -158,6 +161,34 @@ class TestCache:
         stream.close()  # type: ignore[attr-defined]
         assert texts(list(engine.stream(ask(PROMPT)))) == expected
 
+    @pytest.mark.parametrize("n", [1, 3])
+    def test_closing_after_any_token_leaves_the_engine_usable(self, llama: Path, n: int) -> None:
+        engine = open_engine(llama)
+        expected = texts(list(engine.stream(ask(PROMPT))))
+        for pieces in range(1, 4):
+            stream = engine.stream(ask(PROMPT, n=n, sampling=Sampling(temperature=1.0)))
+            for _ in range(pieces):
+                next(stream)
+            stream.close()
+            assert texts(list(engine.stream(ask(PROMPT)))) == expected
+
+    def test_an_interruption_before_the_ids_are_noted_is_noticed(self, llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        engine = open_engine(llama)
+        expected = texts(list(engine.stream(ask(PROMPT))))
+        forward = engine.decoder._forward
+
+        def interrupted(rows: list[list[int]]) -> Any:
+            forward(rows)  # the cache has taken the token
+            raise KeyboardInterrupt
+
+        stream = engine.stream(ask(PROMPT))
+        next(stream)
+        with monkeypatch.context() as patch:
+            patch.setattr(engine.decoder, "_forward", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                list(stream)
+        assert texts(list(engine.stream(ask(PROMPT)))) == expected
+
     def test_a_forward_that_fails_leaves_the_engine_usable(self, engine: TorchTextEngine, monkeypatch: pytest.MonkeyPatch) -> None:
         expected = texts(list(engine.stream(ask(PROMPT))))
         layer = engine.decoder.model.model.layers[1]
@@ -197,6 +228,23 @@ class TestContext:
         assert done(events).completion_tokens == 256 - len(engine.tokenizer(PROMPT).input_ids)
         assert done(events).finish_reason == "length"
 
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            ({"max_new_tokens": 300}, "--max-new-tokens 300; .* 256"),
+            ({"max_new_tokens": None, "min_new_tokens": 250}, "--min-new-tokens 250; .* 256"),
+        ],
+    )
+    def test_a_length_that_cannot_be_had_is_refused(self, engine: TorchTextEngine, options: dict[str, Any], words: str) -> None:
+        with pytest.raises(ContextOverflowError, match=words):
+            list(engine.stream(ask(PROMPT, **options)))
+
+    @pytest.mark.parametrize("folder", ["bart"], indirect=True)
+    def test_an_encoder_decoder_refuses_what_it_cannot_write(self, folder: Path) -> None:
+        engine = open_engine(folder)
+        with pytest.raises(ContextOverflowError, match="--max-new-tokens 5000 is more than the 255"):
+            list(engine.stream(ask(PROMPT, max_new_tokens=5000)))
+
     @pytest.mark.parametrize("how", ["oldest", "middle"])
     def test_a_text_is_cut_and_the_cut_is_reported(self, engine: TorchTextEngine, how: Any) -> None:
         words = " ".join(f"word{i}" for i in range(200))
@@ -217,6 +265,31 @@ class TestContext:
         assert events.dropped > 0  # type: ignore[operator]
         assert events.prompt_tokens + 24 <= 256  # type: ignore[operator]
 
+    @pytest.mark.parametrize("mode", ["raw", "chat"])
+    def test_a_text_that_is_far_too_long_is_never_tokenised_whole(
+        self, engine: TorchTextEngine, monkeypatch: pytest.MonkeyPatch, mode: Any
+    ) -> None:
+        longest = 0
+        tokenizer = engine.prompter.tokenizer
+
+        class Watched:
+            def __call__(self, text: str, **options: Any) -> Any:
+                nonlocal longest
+                longest = max(longest, len(text))
+                return tokenizer(text, **options)
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(tokenizer, name)
+
+        monkeypatch.setattr(engine.prompter, "tokenizer", Watched())
+        text = "第一行。The quick brown fox. " * 40_000
+        with pytest.raises(ContextOverflowError, match="more than 232 tokens"):
+            list(engine.stream(ask(text, mode=mode)))
+        events = done(list(engine.stream(ask(text, mode=mode, truncate="middle"))))
+        assert longest < len(text) / 8
+        assert events.prompt_tokens <= 232  # type: ignore[operator]
+        assert events.kept + events.dropped == pytest.approx(len(tokenizer(text).input_ids), rel=0.01)  # type: ignore[operator]
+
 
 class TestTemplates:
     def test_a_model_without_a_template_gets_a_plain_transcript_and_says_so_once(self, tmp_path: Path) -> None:
@@ -228,11 +301,27 @@ class TestTemplates:
         assert len(cautions) == 1
         assert "no chat template" in cautions[0].message
 
-    @pytest.mark.parametrize("template", ["{{ raise_exception('no system role') }}", "{{ messages[7].content }}", "{% for"])
+    @pytest.mark.parametrize(
+        "template",
+        [
+            "{{ raise_exception('no system role') }}",
+            "{{ messages[7].content }}",
+            "{% for",
+            "{{ 1 / 0 }}",
+            "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",
+            "{{ 'x' * 10 ** 14 }}",
+        ],
+    )
     def test_a_template_that_raises_is_a_usage_error(self, llama: Path, template: str) -> None:
         engine = open_engine(llama)
         engine.tokenizer.chat_template = template
         with pytest.raises(UsageError, match="chat template refuses"):
+            list(engine.stream(ask("Hi", mode="chat")))
+
+    def test_a_template_that_says_nothing_is_refused(self, llama: Path) -> None:
+        engine = open_engine(llama)
+        engine.tokenizer.chat_template = "{# nothing #}"
+        with pytest.raises(UsageError, match="nothing is left"):
             list(engine.stream(ask("Hi", mode="chat")))
 
     def test_a_template_that_never_ends_is_stopped(self, llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,6 +334,16 @@ class TestTemplates:
     def test_auto_follows_the_model(self, engine: TorchTextEngine, llama: Path) -> None:
         assert done(list(engine.stream(ask("Hi", mode="auto")))).mode == "chat"
         assert done(list(open_engine(llama, mode="raw").stream(ask("Hi", mode="auto")))).mode == "raw"
+
+
+def test_odd_settings_of_a_model_are_left_out_and_said(tmp_path: Path) -> None:
+    folder = build_model(tmp_path / "odd", "llama")
+    settings = {"do_sample": True, "temperature": 0.5, "top_p": 7.0, "top_k": -1, "eos_token_id": 0}
+    (folder / "generation_config.json").write_text(json.dumps(settings))
+    engine = open_engine(folder)
+    assert engine.sampling == Sampling(temperature=0.5)
+    cautions = [event.message for _ in range(2) for event in engine.stream(ask(PROMPT)) if isinstance(event, Caution)]
+    assert cautions == ["the model's generation_config has top_p = 7.0, which is left out"]
 
 
 class TestRealWeights:
@@ -262,10 +361,17 @@ class TestRealWeights:
         engine = open_engine(data / "models/gguf/stories260K-q8_0.gguf", kind="gguf")
         assert texts(list(engine.stream(ask("Once upon a time", max_new_tokens=60))))[0].startswith(", there was a little")
 
+    @pytest.mark.parametrize("name", ["models/stories260K-hf", "tokenizers/qwen3"])
+    def test_joined_deltas_equal_the_decode_of_any_tokens(self, data: Path, name: str) -> None:
+        tokenizer = AutoTokenizer.from_pretrained(data / name)
+        byte_ids, draw = byte_token_ids(tokenizer.get_vocab()), random.Random(1)
+        for _ in range(200):
+            ids = [draw.randrange(512) for _ in range(draw.randint(1, 30))]
+            detokenizer = Detokenizer(tokenizer.decode, byte_ids=byte_ids)
+            assert "".join([*map(detokenizer.push, ids), detokenizer.finish()]) == tokenizer.decode(ids)
+
     @pytest.mark.parametrize("name", ["qwen3", "gpt2", "t5"])
     def test_joined_deltas_equal_the_decode_with_real_tokenizers(self, data: Path, name: str) -> None:
-        from aigc_cli.backends.text_stream import DeltaBuffer, Detokenizer
-
         kind = GPT2TokenizerFast if name == "gpt2" else AutoTokenizer  # gpt2's folder holds its vocabulary only
         tokenizer = kind.from_pretrained(data / "tokenizers" / name)
         text = "Hello wörld! 你好，世界 👨‍👩‍👧‍👦 e\u0301 — naïve 🇨🇳 don't  stop\n\n的"
