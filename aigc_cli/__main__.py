@@ -85,11 +85,12 @@ def invoke(argv: list[str]) -> int:
 def report_error(error: AigcError, argv: list[str], status: ExitStatus, cause: BaseException | None = None) -> ExitStatus:
     from aigc_cli.render.output import Output, show_error
 
+    output = Output(json="--json" in argv)
     if "--traceback" in argv:
         import traceback
 
-        traceback.print_exception(cause or error)
-    show_error(Output(json="--json" in argv), error, status)
+        output.aside("".join(traceback.format_exception(cause or error)))
+    show_error(output, error, status)
     return status
 
 

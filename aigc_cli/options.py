@@ -17,15 +17,9 @@ from typing import Annotated, Any
 
 import typer
 
+from aigc_cli.core.engine import Dtype
 from aigc_cli.core.errors import UsageError
-from aigc_cli.core.request import Sampling
-
-
-class Dtype(StrEnum):
-    AUTO = "auto"
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
-    FLOAT16 = "float16"
+from aigc_cli.core.request import Message, Mode, Sampling, TextRequest
 
 
 class Truncation(StrEnum):
@@ -118,6 +112,34 @@ Files = Annotated[
     typer.Option("-f", "--file", help="Text to put before the prompt; repeatable; - is stdin.", rich_help_panel="Input"),
 ]
 System = Annotated[str | None, typer.Option("-s", "--system", help="System prompt.", rich_help_panel="Input")]
+
+
+def text_request(
+    messages: tuple[Message, ...],
+    mode: Mode,
+    sampling: SamplingOptions,
+    length: LengthOptions,
+    *,
+    n: int = 1,
+    num_beams: int = 1,
+    early_stopping: bool = False,
+    length_penalty: float | None = None,
+) -> TextRequest:
+    """Raises: UsageError naming the option that is out of range."""
+    return TextRequest(
+        messages=messages,
+        mode=mode,
+        sampling=sampling.to_sampling(),
+        max_new_tokens=length.max_new_tokens,
+        min_new_tokens=length.min_new_tokens or 0,
+        stop=tuple(length.stop or ()),
+        truncate=Truncation(length.truncate).value if length.truncate else None,
+        seed=sampling.seed,
+        n=n,
+        num_beams=num_beams,
+        early_stopping=early_stopping,
+        length_penalty=length_penalty,
+    )
 
 
 def parse_bias(text: str) -> tuple[int, float]:

@@ -10,11 +10,12 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aigc_cli.core.engine import OPENAI, Dtype
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.request import Sampling, check
 
@@ -38,8 +39,8 @@ class Key:
 KEYS: dict[str, Key] = {
     "model": Key(str, "the model to use when -m is not given", "builtin:text"),
     "device": Key(str, "auto, cpu, cuda, cuda:N or mps", "auto", pattern=r"auto|cpu|mps|cuda(:\d+)?"),
-    "dtype": Key(str, "number format of the weights", "auto", choices=("auto", "float32", "bfloat16", "float16")),
-    "system": Key(str, "system prompt"),
+    "dtype": Key(str, "number format of the weights", "auto", choices=tuple(Dtype)),
+    "system": Key(str, "system prompt of a chat"),
     "temperature": Key(float, "randomness; 0 is greedy"),
     "top_p": Key(float, "keep the likeliest tokens that make up this mass"),
     "top_k": Key(int, "keep the K likeliest tokens"),
@@ -86,10 +87,13 @@ class Setting:
 
 
 class Settings:
-    """The layers below the command line, read once."""
+    """The layers below the command line, read once.
 
-    def __init__(self, layers: list[tuple[str, dict[str, Any]]]) -> None:
-        self.layers = layers
+    unreadable: files that may not be read; what they set does not count.
+    """
+
+    def __init__(self, layers: list[tuple[str, dict[str, Any]]], unreadable: Sequence[Path] = ()) -> None:
+        self.layers, self.unreadable = layers, unreadable
 
     def get(self, key: str, given: Any = None) -> Any:
         """The value in force; `given` is the command line's, None where it said nothing."""
@@ -115,7 +119,7 @@ def load_settings(environ: Mapping[str, str] = os.environ, project: Path | None 
     for path, is_project in ((project, True), (user, False)):
         if values := read_file(path):
             layers.append((str(path), checked(values, str(path), is_project)))
-    return Settings(layers)
+    return Settings(layers, [path for path in (project, user) if is_locked(path)])
 
 
 def unknown_key(key: str, origin: str = "") -> UsageError:
@@ -149,6 +153,17 @@ def read_file(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: {error}", "mend the file, or move it away") from error
 
 
+def is_locked(path: Path) -> bool:
+    """Whether there is, or may be, such a file that may not be read."""
+    try:
+        path.open("rb").close()
+    except PermissionError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
 def checked(values: dict[str, Any], origin: str, is_project: bool) -> dict[str, Any]:
     known = {}
     for key, value in values.items():
@@ -158,8 +173,14 @@ def checked(values: dict[str, Any], origin: str, is_project: bool) -> dict[str, 
             raise unknown_key(key, origin)
         if is_project and not KEYS[key].from_project:
             raise UsageError(f"{origin}: a project file may not set {key!r}", "set it in your own file: aigc config set")
+        if is_project and key == "model" and str(value).startswith(OPENAI):
+            raise remote_model_refused(origin)
         known[key] = parse(key, value, origin)
     return known
+
+
+def remote_model_refused(origin: str) -> UsageError:
+    return UsageError(f"{origin}: a project file may not choose a remote model", "choose it yourself: -m, or aigc config set model")
 
 
 def parse(key: str, value: Any, origin: str) -> Any:

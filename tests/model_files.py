@@ -16,6 +16,7 @@ LLAMA: dict[str, Any] = {
     "num_key_value_heads": 4,
     "max_position_embeddings": 512,
 }
+LLAMA_GGUF: dict[str, str | int] = {"general.architecture": "llama", "tokenizer.ggml.model": "llama"}
 
 
 def safetensors_bytes(numbers: int = 1000, filler: bytes = b"\x01") -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -46,6 +47,14 @@ def test_json_errors_are_events_too(run: Run, fake: type[FakeTextEngine]) -> Non
     result = run("complete", "hi", "--json", input="")
     assert result.events[-1] == {"event": "error", "t": 0.0, "message": "9 tokens, 8 fit", "hint": "shorten it", "status": 6}
     assert result.status == 6
+
+
+def test_a_json_error_stands_where_the_other_events_went(run: Run, fake: type[FakeTextEngine]) -> None:
+    fake.replies = [ContextOverflowError("9 tokens, 8 fit", "shorten it")]
+    result = run("complete", "hi", "--json", "-o", "events.jsonl", input="")
+    assert (result.status, result.stdout) == (6, "")
+    events = [json.loads(line) for line in Path("events.jsonl").read_text().splitlines()]
+    assert [event["event"] for event in events] == ["loaded", "error"]
 
 
 def test_a_traceback_only_when_asked_for(run: Run, fake: type[FakeTextEngine]) -> None:

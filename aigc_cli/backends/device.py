@@ -12,9 +12,10 @@ from typing import Protocol
 import psutil
 import torch
 
+from aigc_cli.core.engine import Dtype
 from aigc_cli.core.errors import UsageError
 
-DTYPES = ("float32", "bfloat16", "float16")
+DTYPES = tuple(dtype.value for dtype in Dtype if dtype is not Dtype.AUTO)
 DEVICE_NAMES = re.compile(r"cpu|mps|cuda(:\d+)?")
 CPU_BFLOAT16 = ("amx_bf16", "avx512_bf16", "sve_bf16", "bf16")  # as torch.cpu.get_capabilities calls them
 CPU_FLOAT16 = ("amx_fp16", "avx512_fp16", "fp16_arith")
@@ -27,11 +28,6 @@ class Placement:
     device: str
     dtype: str
     reason: str
-
-    @property
-    def torch_dtype(self) -> torch.dtype:
-        dtype: torch.dtype = getattr(torch, self.dtype)
-        return dtype
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import httpx
+import httpx2
 
 from aigc_cli.core.engine import EngineOptions
 from aigc_cli.core.errors import UsageError
@@ -16,7 +16,7 @@ OPENAI_HOST = "api.openai.com"
 class Endpoint:
     """Where requests go, and with which key; key_env names the variable that it came from."""
 
-    url: httpx.URL = field(repr=False)  # its query may hold a secret, too
+    url: httpx2.URL = field(repr=False)  # its query may hold a secret, too
     key: str | None = field(repr=False)
     key_env: str
 
@@ -25,7 +25,7 @@ class Endpoint:
         """The address for messages: without credentials and query, which may hold a secret."""
         return str(self.url.copy_with(userinfo=b"", query=None, fragment=None))
 
-    def address(self, path: str) -> httpx.URL:
+    def address(self, path: str) -> httpx2.URL:
         return self.url.copy_with(path=self.url.path.rstrip("/") + path)
 
     def quote(self, text: str, limit: int = 300) -> str:
@@ -48,12 +48,12 @@ def endpoint_of(options: EngineOptions, model: str) -> Endpoint:
     return Endpoint(parse_url(options.base_url or f"https://{OPENAI_HOST}/v1"), key, options.api_key_env)
 
 
-def parse_url(text: str) -> httpx.URL:
+def parse_url(text: str) -> httpx2.URL:
     try:
-        url = httpx.URL(text.strip())
+        url = httpx2.URL(text.strip())
         if url.scheme in ("http", "https") and url.host and (url.port or 1) < 65536:
             return url
-    except httpx.InvalidURL:
+    except httpx2.InvalidURL:
         pass
     without_credentials = text.rpartition("@")[2]
     raise UsageError(f"--base-url {without_credentials!r} is no http or https address", "for example --base-url http://localhost:8080/v1")

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-import httpx
+import httpx2
 
 from aigc_cli.backends.http_endpoint import Endpoint
 from aigc_cli.core.errors import AigcError, ContextOverflowError, ModelError, UsageError
@@ -51,7 +51,7 @@ class Failure:
         return self.status == 429 or (self.status >= 500 and self.status != 501)
 
 
-def read_failure(response: httpx.Response, endpoint: Endpoint) -> Failure:
+def read_failure(response: httpx2.Response, endpoint: Endpoint) -> Failure:
     """Reads, within limits, what the endpoint says about its refusal; closes the response."""
     body = b""
     try:
@@ -59,7 +59,7 @@ def read_failure(response: httpx.Response, endpoint: Endpoint) -> Failure:
             body += chunk
             if len(body) > MAX_ERROR_BYTES:
                 break
-    except httpx.RequestError:
+    except httpx2.RequestError:
         pass  # the status alone must do
     finally:
         response.close()
@@ -144,12 +144,12 @@ def refusal(failure: Failure, endpoint: Endpoint, model: str) -> AigcError:
             return UsageError(f"{place} refused the request ({status}): {said}", "change or leave out the option it names")
 
 
-def connection_error(error: httpx.RequestError, endpoint: Endpoint, timeout: float | None) -> AigcError:
+def connection_error(error: httpx2.RequestError, endpoint: Endpoint, timeout: float | None) -> AigcError:
     """What kept an answer from beginning."""
     place, said = endpoint.place, endpoint.quote(str(error) or type(error).__name__)
-    if isinstance(error, httpx.ConnectTimeout):
+    if isinstance(error, httpx2.ConnectTimeout):
         return ModelError(f"no connection to {place} within {CONNECT_TIMEOUT:g} s", "check --base-url and the network")
-    if isinstance(error, httpx.TimeoutException):
+    if isinstance(error, httpx2.TimeoutException):
         return silence_error(endpoint, timeout)
     match deepest(error):
         case socket.gaierror() as cause:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Generator, Iterator
 from typing import Any
 
-import httpx
+import httpx2
 
 from aigc_cli.backends.http_endpoint import endpoint_of
 from aigc_cli.backends.http_failures import (
@@ -28,7 +28,7 @@ from aigc_cli.backends.http_failures import (
 from aigc_cli.backends.openai_reply import Reply
 from aigc_cli.backends.openai_request import adapt_body, optional_fields, refuse_unsupported, request_body
 from aigc_cli.backends.sse import NotAStream, read_objects
-from aigc_cli.core.engine import EngineOptions, ModelSource
+from aigc_cli.core.engine import OPENAI, EngineOptions, ModelSource
 from aigc_cli.core.errors import AigcError, ModelError, UsageError
 from aigc_cli.core.events import Caution, Done, Event, Loaded
 from aigc_cli.core.request import Message, TextRequest
@@ -48,7 +48,7 @@ class OpenAIEngine:
             if value != "auto":
                 raise UsageError(f"{flag} {value} has no effect on a remote model", f"leave {flag} out, or set it to auto")
         self.source, self.timeout = source, options.timeout
-        self.model = source.name.removeprefix("openai:")
+        self.model = source.name.removeprefix(OPENAI)
         self.endpoint = endpoint_of(options, self.model)
         self.client = open_client(self.endpoint.key, options.timeout)
         self.loaded = Loaded(
@@ -100,7 +100,7 @@ class OpenAIEngine:
     def close(self) -> None:
         self.client.close()
 
-    def _post(self, path: str, body: dict[str, Any], optional: set[str], started: float) -> Generator[Event, None, httpx.Response]:
+    def _post(self, path: str, body: dict[str, Any], optional: set[str], started: float) -> Generator[Event, None, httpx2.Response]:
         """Tries until the endpoint begins to answer; its body is not read yet.
 
         optional: fields of the body that the user did not ask for: those the endpoint refuses are left out.
@@ -110,7 +110,7 @@ class OpenAIEngine:
             request = self.client.build_request("POST", self.endpoint.address(path), json=body)
             try:
                 response = self.client.send(request, stream=True)
-            except httpx.RequestError as error:
+            except httpx2.RequestError as error:
                 raise connection_error(error, self.endpoint, self.timeout) from error
             if response.is_success:
                 return response
@@ -125,7 +125,7 @@ class OpenAIEngine:
             time.sleep(delay)
             tries, waited = tries + 1, waited + delay
 
-    def _read(self, response: httpx.Response, reply: Reply, started: float) -> Iterator[Event]:
+    def _read(self, response: httpx2.Response, reply: Reply, started: float) -> Iterator[Event]:
         """The text as it comes. A stream that just ends is no end: a model says why it stops."""
         failure: AigcError | None = None
         try:
@@ -140,9 +140,9 @@ class OpenAIEngine:
                 yield from reply.take(chunk, now)
                 if reply.has_stopped:
                     break
-        except httpx.ReadTimeout:
+        except httpx2.ReadTimeout:
             failure = silence_error(self.endpoint, self.timeout)
-        except httpx.RequestError as error:
+        except httpx2.RequestError as error:
             failure = cut_error(reply, self.endpoint.quote(str(error)))
         except NotAStream as error:
             message = f"{self.endpoint.place} sent something else than a reply: {self.endpoint.quote(str(error), 100)}"
@@ -182,16 +182,16 @@ class OpenAIEngine:
         try:
             listed = self.client.get(self.endpoint.address("/models"), timeout=LIST_TIMEOUT).json()["data"]
             return [model["id"] for model in listed if isinstance(model["id"], str)]
-        except (httpx.RequestError, ValueError, LookupError, TypeError):
+        except (httpx2.RequestError, ValueError, LookupError, TypeError):
             return []
 
 
-def open_client(key: str | None, timeout: float | None) -> httpx.Client:
+def open_client(key: str | None, timeout: float | None) -> httpx2.Client:
     """Follows no redirects, so that the key stays with the host that the user named."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
-        return httpx.Client(headers=headers, timeout=httpx.Timeout(timeout, connect=CONNECT_TIMEOUT), follow_redirects=False)
-    except (ValueError, ImportError) as error:  # a proxy that httpx cannot use
+        return httpx2.Client(headers=headers, timeout=httpx2.Timeout(timeout, connect=CONNECT_TIMEOUT), follow_redirects=False)
+    except (ValueError, ImportError) as error:  # a proxy that httpx2 cannot use
         raise UsageError(f"the proxy settings cannot be used: {error}", "check HTTP_PROXY, HTTPS_PROXY and ALL_PROXY") from error
 
 
@@ -199,7 +199,7 @@ def cut_error(reply: Reply, reason: str) -> EndpointError:
     return EndpointError(f"the reply was cut after {reply.characters} characters: {reason}", INCOMPLETE)
 
 
-def objects_of(response: httpx.Response) -> Iterator[dict[str, Any] | None]:
+def objects_of(response: httpx2.Response) -> Iterator[dict[str, Any] | None]:
     """The stream's objects; the one object of an endpoint that does not stream, as if it were a short stream."""
     if not response.headers.get("content-type", "").startswith("application/json"):
         return read_objects(response.iter_bytes())

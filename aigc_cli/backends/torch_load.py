@@ -121,9 +121,10 @@ def model_sampling(config: GenerationConfig) -> tuple[Sampling, tuple[str, ...]]
     own: dict[str, Any] = {}
     cautions = []
     for name in SAMPLING_NAMES + PENALTY_NAMES:
-        value = getattr(config, name, None)
+        value: Any = getattr(config, name, None)
+        settings: dict[str, Any] = {name: value}
         try:
-            own[name] = getattr(Sampling(**{name: value}), name)
+            own[name] = getattr(Sampling(**settings), name)
         except (UsageError, TypeError):
             own[name] = None
             if not (name == "top_k" and value == -1):  # a common way to say "off"

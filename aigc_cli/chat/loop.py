@@ -67,7 +67,7 @@ def given_back(line: str, before: Outcome, *, stopped: bool = False) -> Outcome:
 def explained(error: Exception, session: Session) -> AigcError:
     """An error as a user of the session may read it, with what to do about it here."""
     if isinstance(error, ContextOverflowError):
-        can_drop = session.turns and not session.parameters.get("truncate")
+        can_drop = session.turns and not session.in_force.get("truncate")
         rest = "/set truncate oldest drops the oldest turns; /undo or /clear makes room"
         alone = "shorten the message, /set max-new-tokens lower, or /set truncate middle to cut it"
         return ContextOverflowError(error.message, rest if can_drop else alone)

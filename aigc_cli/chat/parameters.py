@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from aigc_cli.commands.session import text_request
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.request import Message, TextRequest
-from aigc_cli.options import LengthOptions, SamplingOptions
+from aigc_cli.options import LengthOptions, SamplingOptions, text_request
 
 GROUPS = (SamplingOptions, LengthOptions)
 TYPES: dict[str, Any] = {name: typing.get_args(hint)[0] for group in GROUPS for name, hint in typing.get_type_hints(group).items()}

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aigc_cli.chat.parameters import build_request
-from aigc_cli.core.conversation import strip_reasoning
+from aigc_cli.chat.parameters import Parameters, build_request
 from aigc_cli.core.engine import TextEngine
 from aigc_cli.core.events import Done, Event, TextDelta
 from aigc_cli.core.request import Message
 
-OpenModel = Callable[[str], TextEngine]
+OpenModel = Callable[[str], tuple[TextEngine, dict[str, Any]]]
+"""A model's name -> its engine, and the options that the user's settings ask of that model."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,24 @@ def to_messages(system: str | None, turns: Sequence[Turn], question: str | None 
 class Session:
     """The state of one chat. It owns the engine.
 
-    attached: texts that go before the next question.  finished: what each answer took, also of turns taken back.
-    file: where the conversation was saved to or loaded from.
+    parameters: what was asked for here, on the command line or in a file.  standing: what the user's settings ask of
+    this model, which counts after that.  attached: texts that go before the next question.  finished: what each answer
+    took, also of turns taken back.  file: where the conversation was saved to or loaded from.
     """
 
     engine: TextEngine
     open_model: OpenModel
     parameters: dict[str, Any] = field(default_factory=dict)
+    standing: dict[str, Any] = field(default_factory=dict)
     system: str | None = None
     turns: list[Turn] = field(default_factory=list)
     attached: list[str] = field(default_factory=list)
     finished: list[Done] = field(default_factory=list)
     file: Path | None = None
+
+    @property
+    def in_force(self) -> Parameters:
+        return {**self.standing, **self.parameters}
 
     def ask(self, text: str, *, replace_last: bool = False) -> Generator[Event, None, None]:
         """Asks, after the texts attached, and yields what happens.
@@ -59,7 +65,7 @@ class Session:
         """
         before = self.turns[:-1] if replace_last else list(self.turns)
         question = text if replace_last else "\n\n".join([*self.attached, text])
-        request = build_request(to_messages(self.system, before, question), self.parameters)
+        request = build_request(to_messages(self.system, before, question), self.in_force)
         said: list[str] = []
         ended = False
         try:
@@ -75,15 +81,15 @@ class Session:
             said.clear()
             raise
         finally:
-            if answer := strip_reasoning("".join(said)):
+            if answer := "".join(said):
                 self.turns = [*before, Turn(question, answer, interrupted=not ended)]
                 self.attached = self.attached if replace_last else []
 
     def switch(self, name: str) -> None:
         """Goes on with another model. The old one is given up only when the new one is there."""
-        engine = self.open_model(name)
+        engine, standing = self.open_model(name)
         self.engine.close()
-        self.engine = engine
+        self.engine, self.standing = engine, standing
 
     def clear(self) -> None:
         self.turns, self.attached = [], []

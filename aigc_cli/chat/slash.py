@@ -9,10 +9,11 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
-from aigc_cli.chat.parameters import full_name, with_parameter
+from aigc_cli.chat.parameters import checked, full_name, with_parameter
 from aigc_cli.chat.session import Session, to_messages
 from aigc_cli.chat.transcript import Transcript, load_transcript, save_transcript
 from aigc_cli.core.errors import UsageError
+from aigc_cli.render.width import one_line
 from aigc_cli.text_input import read_text
 
 
@@ -97,7 +98,7 @@ def clear(session: Session, argument: str) -> Outcome:
 def undo(session: Session, argument: str) -> Outcome:
     need_turn(session)
     question = session.turns.pop().question
-    return Outcome(say=f"taken back: {excerpt(question)}")
+    return Outcome(say=f"taken back: {one_line(question)}")
 
 
 def retry(session: Session, argument: str) -> Outcome:
@@ -125,8 +126,10 @@ def set_parameter(session: Session, argument: str) -> Outcome:
     name, _, value = argument.partition(" ")
     name = full_name(name)
     if value := value.strip():
-        session.parameters = with_parameter(session.parameters, name, value)
-    return Outcome(say=f"{name} {session.parameters.get(name, '(the default)')}")
+        parameters = with_parameter(session.parameters, name, value)
+        checked({**session.standing, **parameters})
+        session.parameters = parameters
+    return Outcome(say=f"{name} {session.in_force.get(name, '(the default)')}")
 
 
 def show(session: Session, argument: str) -> Outcome:
@@ -134,8 +137,8 @@ def show(session: Session, argument: str) -> Outcome:
     rows = [("model", loaded.model), ("device", f"{loaded.device} in {loaded.dtype}")]
     rows += [("context", f"{loaded.context_length:,} tokens")] if loaded.context_length else []
     rows += [("system", session.system or "(none)")]
-    rows += [(name, str(value)) for name, value in session.parameters.items()]
-    rows += [("attached", excerpt(text)) for text in session.attached]
+    rows += [(name, str(value)) for name, value in session.in_force.items()]
+    rows += [("attached", one_line(text)) for text in session.attached]
     rows += [("file", str(session.file))] if session.file else []
     return Outcome(rows=tuple(rows))
 
@@ -192,7 +195,7 @@ def tokens(session: Session, argument: str) -> Outcome:
     limit = session.engine.loaded.context_length
     width = len(f"{known[-1]:,}")
     each = zip(pairwise(known), session.turns, strict=True)
-    rows = [(f"{after - before:{width},}", excerpt(turn.question)) for (before, after), turn in each]
+    rows = [(f"{after - before:{width},}", one_line(turn.question)) for (before, after), turn in each]
     return Outcome(rows=(*rows, (f"{known[-1]:,}", f"in all, of {limit:,}" if limit else "in all")))
 
 
@@ -212,12 +215,6 @@ def stats(session: Session, argument: str) -> Outcome:
     rows += [("speed", f"{median(speeds):.1f} tokens/s (median)")] if speeds else []
     rows += [("first token", f"after {median(waits):.2f} s (median), {max(waits):.2f} s at most")] if waits else []
     return Outcome(rows=tuple(rows))
-
-
-def excerpt(text: str, length: int = 60) -> str:
-    """The beginning, on one line."""
-    line = " ".join(text[: 4 * length].split())
-    return line if len(line) <= length else line[: length - 1] + "…"
 
 
 def named_file(name: str) -> Path:

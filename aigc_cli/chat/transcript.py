@@ -46,6 +46,10 @@ def to_json(transcript: Transcript) -> str:
         messages.append({"role": "user", "content": turn.question})
         messages.append({"role": "assistant", "content": turn.answer} | ({"interrupted": True} if turn.interrupted else {}))
     value = {"model": transcript.model, "settings": transcript.parameters, "messages": messages}
+    return to_text(value)
+
+
+def to_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
 
 
@@ -61,10 +65,7 @@ def to_markdown(transcript: Transcript) -> str:
 
 def load_transcript(path: Path) -> Transcript:
     """Reads what `save_transcript` wrote as JSON, or a bare list of messages. Raises: UsageError naming the place."""
-    try:
-        value = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{path}:{error.lineno}: not JSON: {error.msg}", HINT) from None
+    value = read_json(path)
     whole = value if isinstance(value, dict) else {"messages": value}
     messages, settings = whole.get("messages"), whole.get("settings", {})
     if not isinstance(messages, list) or not isinstance(settings, dict):
@@ -76,6 +77,23 @@ def load_transcript(path: Path) -> Transcript:
     question = messages.pop()["content"] if messages and messages[-1].get("role") == "user" else ""
     parameters = checked_settings(path, settings)
     return Transcript(tuple(to_turns(path, messages)), system, whole.get("model"), parameters, question, path)
+
+
+def read_json(path: Path) -> Any:
+    """Raises: UsageError, also for what could be read but neither sent to a model nor saved again."""
+    try:
+        value = json.loads(read_text(path))
+        to_text(value).encode()
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{path}:{error.lineno}: not JSON: {error.msg}", HINT) from None
+    except UnicodeEncodeError as error:
+        half = f"\\u{ord(error.object[error.start]):04x}"
+        raise UsageError(f"{path}: {half} is half a character, and its other half is missing", "take it out of the file") from None
+    except RecursionError:
+        raise UsageError(f"{path}: lists within lists, too deep to read", HINT) from None
+    except ValueError:  # a number of thousands of digits
+        raise UsageError(f"{path}: a number that is too long to read", HINT) from None
+    return value
 
 
 def to_turns(path: Path, messages: list[dict[str, Any]]) -> list[Turn]:

@@ -6,15 +6,16 @@ import dataclasses
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aigc_cli.commands.session import note_built_in_model, open_engine, run_request, with_settings
+from aigc_cli.commands.output import follow, open_output, read_settings
+from aigc_cli.commands.session import note_built_in_model, open_engine, run_request, standing_options
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.events import Event
 from aigc_cli.options import Files, LengthOptions, ModelOptions, OutputOptions, SamplingOptions, System
-from aigc_cli.settings import Settings, folders, load_settings
+from aigc_cli.settings import Settings, folders
 from aigc_cli.text_input import gather_text, read_text
 
 if TYPE_CHECKING:
@@ -36,42 +37,35 @@ def chat(
     ] = None,
 ) -> None:
     """Talk with a model; with a message, or one piped in, one reply and out."""
-    from aigc_cli.chat.parameters import build_request
+    from aigc_cli.chat.parameters import build_request, from_options
     from aigc_cli.chat.session import to_messages
-    from aigc_cli.render.output import Output
 
-    settings = load_settings()
-    output = Output(quiet=options.quiet, verbose=options.verbose, json=options.json)
-    before = beginning(load, system, model, sampling, length, settings)
+    output = open_output(options)
+    settings = read_settings(output)
+    standing = standing_options(model, settings)
+    before = beginning(load, system, from_options(sampling, length), standing, settings)
     if message is None and sys.stdin is not None and sys.stdin.isatty():
         attached = [read_text(path).strip("\n") for path in files or []]
         talk(before, attached, model, settings, output, with_traceback=options.traceback)
         return
     text = "\n\n".join(filter(None, [before.question, gather_text(message, files or [])]))
-    request = build_request(to_messages(before.system, before.turns, text), before.parameters)
+    request = build_request(to_messages(before.system, before.turns, text), {**standing, **before.parameters})
     note_built_in_model(model, settings, output)
     reply(run_request(request, model, settings), output)
 
 
-def beginning(
-    load: Path | None,
-    system: str | None,
-    model: ModelOptions,
-    sampling: SamplingOptions,
-    length: LengthOptions,
-    settings: Settings,
-) -> Transcript:
-    """What was said before, and the settings: the command line's, else the file's, else the user's own."""
-    from aigc_cli.chat.parameters import checked, from_options
+def beginning(load: Path | None, system: str | None, given: dict[str, Any], standing: dict[str, Any], settings: Settings) -> Transcript:
+    """What was said before, and the options: the command line's, else the file's. What is standing counts after both."""
+    from aigc_cli.chat.parameters import checked
     from aigc_cli.chat.transcript import Transcript, load_transcript
 
     loaded = load_transcript(load) if load else Transcript(())
-    given = from_options(sampling, length)
-    with_settings(model, sampling, length, settings)
+    parameters = {**loaded.parameters, **given}
+    checked({**standing, **parameters})
     return dataclasses.replace(
         loaded,
         system=settings.get("system", loaded.system if system is None else system),
-        parameters=checked({**from_options(sampling, length), **loaded.parameters, **given}),
+        parameters=parameters,
     )
 
 
@@ -83,8 +77,10 @@ def reply(events: Iterator[Event], output: Output) -> None:
         render_json(events, output)
     else:
         from aigc_cli.render.chat import render_answer
+        from aigc_cli.render.text import show_figures
 
-        render_answer(events, output)
+        if done := render_answer(events, output):
+            show_figures(done, output)
 
 
 def talk(before: Transcript, attached: list[str], model: ModelOptions, settings: Settings, output: Output, *, with_traceback: bool) -> None:
@@ -95,10 +91,10 @@ def talk(before: Transcript, attached: list[str], model: ModelOptions, settings:
         raise UsageError("a session needs a terminal to draw on", "give a MESSAGE, or pipe one in")
     note_built_in_model(model, settings, output)
 
-    def open_model(name: str) -> TextEngine:
-        base_url = model.base_url if name.startswith("openai:") else None
+    def open_model(name: str) -> tuple[TextEngine, dict[str, Any]]:
+        other = dataclasses.replace(model, model=name, base_url=model.base_url if is_remote(name) else None)
         with line_mode():
-            return open_with_status(dataclasses.replace(model, model=name, base_url=base_url), settings, output)
+            return open_with_status(other, settings, output), standing_options(other, settings)
 
     engine = open_with_status(model, settings, output)
 
@@ -107,9 +103,19 @@ def talk(before: Transcript, attached: list[str], model: ModelOptions, settings:
     from aigc_cli.chat.session import Session
     from aigc_cli.chat.slash import Outcome
     from aigc_cli.chat.terminal import line_mode
+    from aigc_cli.models.names import is_remote
     from aigc_cli.render.chat import ChatView
 
-    session = Session(engine, open_model, before.parameters, before.system, list(before.turns), attached, file=before.file)
+    session = Session(
+        engine,
+        open_model,
+        before.parameters,
+        standing_options(model, settings),
+        before.system,
+        list(before.turns),
+        attached,
+        file=before.file,
+    )
     try:
         output.note(f"{engine.loaded.model} on {engine.loaded.device} in {engine.loaded.dtype} · /help lists the commands")
         editor = LineEditor(folders().data / "chat_history", output.note, None if output.stdout_is_terminal else sys.stderr)
@@ -122,14 +128,7 @@ def open_with_status(model: ModelOptions, settings: Settings, output: Output) ->
     """Loads a model, with a line that says so meanwhile."""
     from aigc_cli.render.text import show_remark
 
-    opening = open_engine(model, settings)
     output.status(f"loading {settings.get('model', model.model)} …")
-    try:
-        while True:
-            show_remark(next(opening), output)
-    except StopIteration as end:
-        loaded: TextEngine = end.value
-        show_remark(loaded.loaded, output)
-        return loaded
-    finally:
-        output.clear_progress()
+    engine = follow(open_engine(model, settings), output)
+    show_remark(engine.loaded, output)
+    return engine

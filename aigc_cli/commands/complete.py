@@ -7,14 +7,13 @@ from typing import Annotated
 
 import typer
 
-from aigc_cli.commands.session import conversation, note_built_in_model, run_request, text_request, with_settings
+from aigc_cli.commands.output import open_output, read_settings
+from aigc_cli.commands.session import conversation, fill_in, note_built_in_model, run_request, standing_options
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.request import Mode
-from aigc_cli.options import LENGTH, OUTPUT, Files, LengthOptions, ModelOptions, OutputOptions, SamplingOptions, System
+from aigc_cli.options import LENGTH, OUTPUT, Files, LengthOptions, ModelOptions, OutputOptions, SamplingOptions, System, text_request
 from aigc_cli.render.jsonl import render_json
-from aigc_cli.render.output import Output
 from aigc_cli.render.text import render_text, show_figures
-from aigc_cli.settings import load_settings
 from aigc_cli.text_input import gather_text
 
 
@@ -46,13 +45,13 @@ def complete(
     """Continue a text, or follow an instruction on one."""
     if raw and instruct:
         raise UsageError("--raw and --instruct contradict each other", "leave out one of the two")
-    screen = open_output(options, output)
-    settings = load_settings()
+    screen = open_output(options, checked_file(output))
+    settings = read_settings(screen)
     text = gather_text(prompt, files or [])
-    with_settings(model, sampling, length, settings)
+    fill_in(standing_options(model, settings, draws=num_beams == 1), sampling, length)
     mode: Mode = "raw" if raw else "chat" if instruct or system else "auto"
     request = text_request(
-        conversation(text, system or (settings.get("system") if mode == "chat" else None)),
+        conversation(text, system),
         mode,
         sampling,
         length,
@@ -69,11 +68,11 @@ def complete(
         show_figures(done, screen)
 
 
-def open_output(options: OutputOptions, path: Path | None) -> Output:
-    """Raises: UsageError, before anything slow, for a file that could not be written."""
+def checked_file(path: Path | None) -> Path | None:
+    """The file that -o names; None for stdout. Raises: UsageError, before anything slow, for one that could not be written."""
     file = None if path is None or str(path) == "-" else path
     if file and file.is_dir():
         raise UsageError(f"{file} is a folder, not a file", "name a file after -o")
     if file and not file.absolute().parent.is_dir():
         raise UsageError(f"there is no folder {file.parent}", "create it first")
-    return Output(quiet=options.quiet, verbose=options.verbose, json=options.json, file=file)
+    return file

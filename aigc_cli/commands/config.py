@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from aigc_cli.commands.output import open_output, read_settings
 from aigc_cli.core.errors import UsageError
 from aigc_cli.options import OutputOptions, expand_dataclasses
-from aigc_cli.settings import KEYS, PROJECT_FILE, Settings, folders, load_settings, parse, read_file, unknown_key, variable
-
-if TYPE_CHECKING:
-    from aigc_cli.render.output import Output
+from aigc_cli.settings import KEYS, PROJECT_FILE, Settings, folders, parse, read_file, unknown_key, variable
 
 config_app = typer.Typer(help="Show and change settings.", no_args_is_help=True)
 KeyName = Annotated[str, typer.Argument(metavar="KEY", help="A setting's name; aigc config list shows them.")]
@@ -24,15 +22,15 @@ NewValue = Annotated[str, typer.Argument(metavar="VALUE", help="Its new value.")
 @expand_dataclasses
 def list_settings(options: OutputOptions) -> None:
     """Show every setting: its value, where that comes from, and what it is for."""
-    from aigc_cli.render.sections import render_rows
+    from aigc_cli.render.table import write_fields
 
     output = open_output(options)
-    settings = load_settings()
+    settings = read_settings(output)
     if options.json:
         for key in KEYS:
             output.write_json(describe(key, settings))
     else:
-        render_rows([(key, shown(settings.get(key)), settings.lookup(key).origin, KEYS[key].help) for key in KEYS], output)
+        write_fields(output, [(key, shown(settings.get(key)), settings.lookup(key).origin, KEYS[key].help) for key in KEYS])
 
 
 @config_app.command("get")
@@ -41,7 +39,7 @@ def get_setting(key: KeyName, options: OutputOptions) -> None:
     """Print the value in force; an empty line where there is none."""
     output = open_output(options)
     check_key(key)
-    settings = load_settings()
+    settings = read_settings(output)
     if options.json:
         output.write_json(describe(key, settings))
     else:
@@ -97,12 +95,6 @@ def show_path(options: OutputOptions) -> None:
         output.write(f"{path}\n")
 
 
-def open_output(options: OutputOptions) -> Output:
-    from aigc_cli.render.output import Output
-
-    return Output(quiet=options.quiet, verbose=options.verbose, json=options.json)
-
-
 def check_key(key: str) -> None:
     if key == "aliases":
         raise UsageError("aliases are not set here", "see: aigc models alias --help")
@@ -123,6 +115,6 @@ def describe(key: str, settings: Settings) -> dict[str, Any]:
 
 
 def shown(value: Any) -> str:
-    from aigc_cli.render.sections import one_line
+    from aigc_cli.render.width import one_line
 
     return "-" if value is None else one_line(str(value))

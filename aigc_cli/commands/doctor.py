@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import sys
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from aigc_cli.commands.output import open_output
 from aigc_cli.core.errors import AigcError
 from aigc_cli.core.events import Progress
 from aigc_cli.core.units import format_size
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aigc_cli.backends.machine import Device, Speed
     from aigc_cli.installation import FolderUse, Package, Problem
     from aigc_cli.render.output import Output
-    from aigc_cli.render.sections import Section
+    from aigc_cli.render.table import Section
     from aigc_cli.settings import Setting
 
 
@@ -40,15 +40,17 @@ class Report:
 
 def doctor(options: OutputOptions) -> None:
     """Show versions, devices, their speed, folders, settings, and what is amiss."""
-    from aigc_cli.render.output import Output
-    from aigc_cli.render.sections import render_sections
+    from aigc_cli.render.table import write_sections
 
-    output = Output(quiet=options.quiet, verbose=options.verbose, json=options.json)
-    report = examine(output)
+    output = open_output(options)
+    try:
+        report = examine(output)
+    finally:
+        output.clear_progress()
     if options.json:
         output.write_json(to_json(report))
     else:
-        render_sections(list(sections(report)), output)
+        write_sections(output, list(sections(report)))
 
 
 def examine(output: Output) -> Report:
@@ -66,22 +68,20 @@ def examine(output: Output) -> Report:
     report.problems += [problem for thing in checked if (problem := thing.problem())]
     if any(package.name == "torch" and package.works for package in report.packages):
         add_devices(report, output)
-    output.clear_progress()
     return report
 
 
 def add_settings(report: Report) -> None:
     from aigc_cli.installation import Problem
-    from aigc_cli.settings import KEYS, folders, load_settings
+    from aigc_cli.settings import KEYS, load_settings
 
-    user_file = folders().config_file
-    if user_file.is_file() and not os.access(user_file, os.R_OK):
-        report.problems.append(Problem(f"{user_file} cannot be read, so nothing in it counts", "give yourself the right to read it"))
     try:
         settings = load_settings()
     except AigcError as error:
         report.problems.append(Problem(error.message, error.hint))
         return
+    for path in settings.unreadable:
+        report.problems.append(Problem(f"{path} cannot be read, so nothing in it counts", "give yourself the right to read it"))
     report.settings = {key: setting for key in KEYS if (setting := settings.lookup(key)).value is not None}
 
 
@@ -117,7 +117,8 @@ def sections(report: Report) -> Iterator[Section]:
     """The report for people."""
     from aigc_cli import __version__
     from aigc_cli.installation import without_password
-    from aigc_cli.render.sections import Section, one_line
+    from aigc_cli.render.table import Section
+    from aigc_cli.render.width import one_line
 
     own = (("aigc", __version__), ("python", f"{platform.python_version()}  {sys.executable}"), ("system", platform.platform()))
     yield Section("Versions", (*own, *((package.name, package.version or "-") for package in report.packages)))

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aigc_cli.commands.models_fit import fit_model
+from aigc_cli.commands.output import follow, open_output
 from aigc_cli.core.errors import ModelError, UsageError
-from aigc_cli.core.events import Event
 from aigc_cli.core.units import format_count, format_size
 from aigc_cli.options import OutputOptions, expand_dataclasses
 
 if TYPE_CHECKING:
     from aigc_cli.models.inventory import Known
     from aigc_cli.render.output import Output
-
-T = TypeVar("T")
 
 models_app = typer.Typer(help="List, download, remove and name models, and see what fits.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Built-in name, alias, folder, file or Hub id.")]
@@ -100,9 +97,12 @@ def remove_model(name: Name, options: OutputOptions, yes: Yes = False) -> None:
     cached = find_cached(hub_id)
     if cached is None:
         raise ModelError(f"{name} is not in the cache", "see what is: aigc models list")
-    confirm = None if yes else terminal_confirm()
-    if confirm and not confirm(f"Delete {cached.repo}, {format_size(cached.size)}?"):
-        raise UsageError(f"{cached.repo} was not deleted")
+    if not yes:
+        confirm = terminal_confirm()
+        if confirm is None:
+            raise UsageError(f"{cached.repo} is not deleted unasked, and there is no terminal to ask on", "add --yes")
+        if not confirm(f"Delete {cached.repo}, {format_size(cached.size)}?"):
+            raise UsageError(f"{cached.repo} was not deleted")
     remove(cached)
     if options.json:
         output.write_json({"id": cached.repo, "freed": cached.size})
@@ -159,29 +159,6 @@ def checked_target(target: str) -> str:
 
     found = identify(target)
     return os.path.abspath(found) if isinstance(found, Path) else target
-
-
-def open_output(options: OutputOptions) -> Output:
-    from aigc_cli.render.output import Output
-
-    return Output(quiet=options.quiet, verbose=options.verbose, json=options.json)
-
-
-def follow(events: Generator[Event, None, T], output: Output) -> T:
-    """Shows events as they come, and returns what their generator does."""
-    from aigc_cli.render.text import show_remark
-
-    while True:
-        try:
-            event = next(events)
-        except StopIteration as end:
-            output.clear_progress()
-            result: T = end.value
-            return result
-        if output.json:
-            output.write_event(event)
-        else:
-            show_remark(event, output)
 
 
 def row(known: Known) -> tuple[str, ...]:

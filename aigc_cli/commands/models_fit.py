@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from aigc_cli.commands.output import open_output
 from aigc_cli.core.errors import ExitStatus, ModelError, UsageError
 from aigc_cli.core.units import format_count, format_size
 from aigc_cli.options import OutputOptions
@@ -23,10 +24,9 @@ def fit_model(
 ) -> None:
     """Tell from its config whether a model fits this machine, and in which dtype; exits 4 if it does not."""
     from aigc_cli.models.fit import fits
-    from aigc_cli.render.output import Output
     from aigc_cli.render.table import write_table
 
-    output = Output(quiet=options.quiet, verbose=options.verbose, json=options.json)
+    output = open_output(options)
     facts = gather_facts(name)
     if facts.parameters is None:
         raise ModelError(f"nobody says how many parameters {name} has", "download it first: aigc models pull")

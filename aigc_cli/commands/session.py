@@ -1,17 +1,17 @@
-"""What `complete` and `chat` share: from options to an open engine and a request."""
+"""What `complete` and `chat` share: from options and settings to an open engine."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from aigc_cli.core.engine import EngineOptions, ModelSource, TextEngine
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.events import Caution, Event
-from aigc_cli.core.request import Message, Mode, TextRequest
-from aigc_cli.options import LengthOptions, ModelOptions, SamplingOptions, Truncation
-from aigc_cli.settings import Settings, folders
+from aigc_cli.core.request import Message, TextRequest
+from aigc_cli.options import LengthOptions, ModelOptions, SamplingOptions
+from aigc_cli.settings import PROJECT_FILE, Settings, folders, remote_model_refused
 
 if TYPE_CHECKING:
     from aigc_cli.render.output import Output
@@ -19,17 +19,28 @@ if TYPE_CHECKING:
 
 def open_engine(options: ModelOptions, settings: Settings) -> Generator[Event, None, TextEngine]:
     """Resolves the model's name, downloads what is missing, and loads it. Yields progress; returns the engine."""
+    from aigc_cli.models.names import is_remote
     from aigc_cli.models.resolve import resolve
     from aigc_cli.render.confirm import terminal_confirm
 
-    name = settings.get("model", options.model)
-    source: ModelSource = yield from resolve(name, assume_yes=options.yes, confirm=terminal_confirm())
-    if source.kind != "openai" and options.base_url:
+    name = model_name(options, settings)
+    if options.base_url and not is_remote(name):
         raise UsageError("--base-url belongs to a remote model", "name it with -m openai:NAME")
+    source: ModelSource = yield from resolve(name, assume_yes=options.yes, confirm=terminal_confirm())
 
     from aigc_cli.backends import open_text_engine
 
     return open_text_engine(source, engine_options(options, settings, is_remote=source.kind == "openai"))
+
+
+def model_name(options: ModelOptions, settings: Settings) -> str:
+    """Raises: UsageError for a project file that names a remote model, perhaps by one of the user's own aliases."""
+    from aigc_cli.models.names import is_remote
+
+    chosen = settings.lookup("model", options.model)
+    if chosen.origin == PROJECT_FILE and is_remote(chosen.value):
+        raise remote_model_refused(chosen.origin)
+    return str(chosen.value)
 
 
 def run_request(request: TextRequest, options: ModelOptions, settings: Settings) -> Iterator[Event]:
@@ -75,46 +86,31 @@ def engine_options(options: ModelOptions, settings: Settings, *, is_remote: bool
     )
 
 
-SETTINGS_FOR_ALL = ("temperature", "top_p", "max_new_tokens")
-SETTINGS_FOR_LOCAL_MODELS = ("top_k", "min_p", "repetition_penalty", "truncate")
+SETTINGS_OF_DRAWING = ("temperature", "top_p")
+SETTINGS_OF_DRAWING_HERE = ("top_k", "min_p")
+SETTINGS_HERE = ("repetition_penalty", "truncate")  # a remote model takes none of them
 
 
-def with_settings(options: ModelOptions, sampling: SamplingOptions, length: LengthOptions, settings: Settings) -> None:
-    """Fills in, from the settings, what the command line left open and this kind of model takes."""
-    is_remote = settings.get("model", options.model).startswith("openai:")
-    for key in SETTINGS_FOR_ALL if is_remote else SETTINGS_FOR_ALL + SETTINGS_FOR_LOCAL_MODELS:
-        group = sampling if hasattr(sampling, key) else length
-        setattr(group, key, settings.get(key, getattr(group, key)))
+def standing_options(options: ModelOptions, settings: Settings, *, draws: bool = True) -> dict[str, Any]:
+    """What the settings ask of a request, as far as this kind of model takes it. draws: tokens, which beam search does not."""
+    from aigc_cli.models.names import is_remote
+
+    is_local = not is_remote(model_name(options, settings))
+    keys = ["max_new_tokens"]
+    keys += SETTINGS_OF_DRAWING if draws else ()
+    keys += SETTINGS_OF_DRAWING_HERE if draws and is_local else ()
+    keys += SETTINGS_HERE if is_local else ()
+    return {key: value for key in keys if (value := settings.get(key)) is not None}
+
+
+def fill_in(standing: Mapping[str, Any], *groups: SamplingOptions | LengthOptions) -> None:
+    """Gives the options that the command line left open the values that stand for them."""
+    for group in groups:
+        for key, value in standing.items():
+            if getattr(group, key, value) is None:
+                setattr(group, key, value)
 
 
 def conversation(text: str, system: str | None) -> tuple[Message, ...]:
     messages = (Message("user", text),)
     return (Message("system", system), *messages) if system else messages
-
-
-def text_request(
-    messages: tuple[Message, ...],
-    mode: Mode,
-    sampling: SamplingOptions,
-    length: LengthOptions,
-    *,
-    n: int = 1,
-    num_beams: int = 1,
-    early_stopping: bool = False,
-    length_penalty: float | None = None,
-) -> TextRequest:
-    """Raises: UsageError naming the option that is out of range."""
-    return TextRequest(
-        messages=messages,
-        mode=mode,
-        sampling=sampling.to_sampling(),
-        max_new_tokens=length.max_new_tokens,
-        min_new_tokens=length.min_new_tokens or 0,
-        stop=tuple(length.stop or ()),
-        truncate=Truncation(length.truncate).value if length.truncate else None,
-        seed=sampling.seed,
-        n=n,
-        num_beams=num_beams,
-        early_stopping=early_stopping,
-        length_penalty=length_penalty,
-    )

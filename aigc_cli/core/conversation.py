@@ -1,8 +1,7 @@
-"""Chat history: what is dropped when the context is full, what is left out of it, and its plain form."""
+"""Chat history: what is dropped when the context is full, and its plain form."""
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,14 +12,6 @@ from aigc_cli.core.request import Message
 LABELS = {"system": "System", "user": "User", "assistant": "Assistant"}
 PLAIN_STOPS = tuple(f"{gap}{label}:" for label in LABELS.values() for gap in ("\n\n", "\n"))
 """Where a base model that writes a plain transcript begins somebody's next turn: the reply ends before it."""
-
-# Thoughts come first; an answer that speaks of such tags further down is left whole. The closing tag may be cut off,
-# the opening one may stand in the prompt, and then the closing one has a line of its own.
-THOUGHT = re.compile(r"\A\s*<(think|thinking|reasoning)>.*?(?:</\1>|\Z)\s*", re.DOTALL)
-HEADLESS_THOUGHT = re.compile(r"\A(?:.*?\n)??</(?:think|thinking|reasoning)>(?:\n\s*|\Z)", re.DOTALL)
-# OpenAI's harmony format: every channel but "final" is a thought or a call
-CHANNEL = re.compile(r"<\|channel\|>(?!final).*?(?:<\|end\|>|\Z)", re.DOTALL)
-HARMONY_TOKENS = re.compile(r"(?:<\|start\|>assistant)?<\|channel\|>final<\|message\|>|<\|(?:end|return)\|>\Z")
 
 
 @dataclass(frozen=True)
@@ -78,11 +69,6 @@ def middle_cut(length: int, budget: int) -> tuple[int, int]:
         )
     tail = budget // 2
     return budget - tail, tail
-
-
-def strip_reasoning(text: str) -> str:
-    """An answer without what the model thought aloud: `<think>` and the like, also unclosed, and harmony channels."""
-    return HARMONY_TOKENS.sub("", CHANNEL.sub("", HEADLESS_THOUGHT.sub("", THOUGHT.sub("", text))))
 
 
 def plain_transcript(messages: tuple[Message, ...]) -> str:

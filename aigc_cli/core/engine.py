@@ -4,22 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Literal, Protocol
 
 from aigc_cli.core.events import Event, Loaded
 from aigc_cli.core.request import Message, TextRequest
 
+OPENAI = "openai:"  # goes before the name of a model at an OpenAI-compatible endpoint
 SourceKind = Literal["folder", "gguf", "openai"]
+
+
+class Dtype(StrEnum):
+    """The number format of the weights."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
 
 
 @dataclass(frozen=True)
 class ModelSource:
     """A model's name, resolved to where its weights lie.
 
-    name: what the user called it, for messages.  path: a transformers folder (kind "folder") or a file (kind
-    "gguf"); None for a remote model (kind "openai", name "openai:NAME").  revision: the Hub commit, where it came
-    from there.  mode: what the model is meant for, when the catalogue knows ("chat" or "raw").
+    name: what the user called it, for messages; of a remote model (kind "openai") "openai:" and its name there.
+    path: a transformers folder (kind "folder") or a file (kind "gguf"); None for a remote model.  revision: the Hub
+    commit, where it came from there.  mode: what the model is meant for, when the catalogue knows ("chat" or "raw").
     """
 
     name: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
+from typing import Any
 
 
 class ExitStatus(IntEnum):
@@ -25,11 +26,17 @@ class AigcError(Exception):
     """A failure that a user may read: one line of what happened, one of what to do."""
 
     status = ExitStatus.FAILED
+    is_in_json = False  # an error event stands where the other events went
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+
+    def to_json(self, status: ExitStatus | None = None) -> dict[str, Any]:
+        """The `error` event."""
+        return {"event": "error", "t": 0.0, "message": self.message, "hint": self.hint, "status": int(status or self.status)}
 
 
 class UsageError(AigcError):

@@ -15,6 +15,7 @@ Truncate = Literal["oldest", "middle"]
 DEFAULT_MAX_NEW_TOKENS = 1024
 DEFAULT_TEMPERATURE = 0.7
 DEFAULT_TOP_P = 0.95
+ALL_TOKENS = {"top_p": 1.0, "typical_p": 1.0}  # with these the options drop none
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class TextRequest:
             hint = "beam search here is deterministic: leave out one of the two"
             raise UsageError("--temperature and --num-beams contradict each other", hint)
         for name in ("top_k", "top_p", "min_p", "typical_p", "presence_penalty", "frequency_penalty"):
-            if getattr(self.sampling, name):
+            if getattr(self.sampling, name) not in (None, 0, ALL_TOKENS.get(name)):
                 raise UsageError(f"--{name.replace('_', '-')} and --num-beams contradict each other", "leave out one of the two")
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 
 from aigc_cli.config_file import set_value, unset_value
+from aigc_cli.core.engine import OPENAI
 from aigc_cli.core.errors import UsageError
 from aigc_cli.settings import folders, read_file
 
 TABLE = "aliases"
 ALIAS = re.compile(r"[^\W_][\w.:+-]*")
-RESERVED = ("builtin:", "openai:")
+RESERVED = ("builtin:", OPENAI)
 
 
 def read_aliases() -> dict[str, str]:

@@ -17,6 +17,7 @@ from aigc_cli.models.headers import DamagedFileError, Header, read_gguf_header, 
 CONFIG, ADAPTER_CONFIG, PIPELINE_INDEX = "config.json", "adapter_config.json", "model_index.json"
 WEIGHTS, WEIGHTS_INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLES = (".bin", ".pth", ".pt", ".ckpt")
+WEIGHT_SUFFIXES = (".gguf", ".safetensors", *PICKLES)
 TOKENIZERS = (
     ("tokenizer.json",),
     ("tokenizer.model",),
@@ -138,6 +139,8 @@ def check_gguf(path: Path) -> None:
         raise ModelError(f"{path} holds a vocabulary only, no weights", "take the GGUF file of the model itself")
     if architecture == "clip":
         raise ModelError(f"{path} holds the image part of a model, not its language part", "take the GGUF file of the model itself")
+    if not header.metadata.get("tokenizer.ggml.model"):
+        raise ModelError(f"{path} has no tokenizer: it has no tokenizer.ggml.model", "take a GGUF file that holds one too")
 
 
 def read_header(path: Path) -> Header:

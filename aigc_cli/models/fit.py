@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from aigc_cli.core.engine import Dtype
 from aigc_cli.models.facts import Facts
 
-NUMBER_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+NUMBER_BYTES = {Dtype.FLOAT32: 4, Dtype.BFLOAT16: 2, Dtype.FLOAT16: 2}
 RUNTIME = 512 * 2**20  # bytes: 354 MiB of Python with torch and transformers, measured, and room for activations
 CONTEXT = 1024  # tokens that must fit for a model to be of use
 
@@ -39,7 +40,7 @@ class Fit:
 
 def fit(parameters: int, facts: Facts, memory: Memory, dtype: str) -> Fit:
     """Weights are counted in the format that they are computed in, whatever it is on disk."""
-    number = NUMBER_BYTES[dtype]
+    number = NUMBER_BYTES[Dtype(dtype)]
     weights = parameters * number
     room = memory.free - RUNTIME - weights
     if not facts.kv_numbers:

@@ -12,10 +12,9 @@ from pathlib import Path
 
 from aigc_cli.core.errors import AigcError, ModelError
 from aigc_cli.installation import hub_cache
-from aigc_cli.models.check import CONFIG, PICKLES, check_model
+from aigc_cli.models.check import CONFIG, WEIGHT_SUFFIXES, check_model
 from aigc_cli.models.names import HubId
 
-WEIGHT_SUFFIXES = (".safetensors", ".gguf", *PICKLES)
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 

@@ -34,7 +34,7 @@ PAUSE = 1.0  # seconds before the next attempt
 
 
 class DamagedDownloadError(Exception):
-    """All bytes are here, and they are not the right ones."""
+    """What came is not the right bytes; the message says how."""
 
 
 def download(model: RemoteModel) -> Generator[Event, None, Path]:
@@ -73,20 +73,32 @@ def discard(path: Path) -> None:
 def fetch_blob(model: RemoteModel, file: RemoteFile) -> Iterator[int]:
     """Streams a large file to its place among the blobs, from where an earlier run left off."""
     blob, partial = model.blob(file), model.partial(file)
-    if blob.exists() and blob.stat().st_size == file.size:
+    if is_complete(blob, file):
         return
     lock = hub_cache() / ".locks" / blob.parent.parent.name / f"{blob.name}.lock"
     for path in (partial, lock):
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with filelock.FileLock(lock, timeout=0), partial.open("a+b") as out:
-            yield from receive(out, file, lambda start: stream(model, file, start))
+        with filelock.FileLock(lock, timeout=0):
+            if not is_complete(blob, file):  # another process may have completed it before the lock was ours
+                yield from fill(partial, model, file)
+                os.replace(partial, blob)
     except filelock.Timeout as error:
         raise ModelError(f"another process is downloading {file.name} of {model.id}", "wait for it to end, then run this again") from error
+
+
+def is_complete(blob: Path, file: RemoteFile) -> bool:
+    return blob.exists() and blob.stat().st_size == file.size
+
+
+def fill(partial: Path, model: RemoteModel, file: RemoteFile) -> Iterator[int]:
+    """Completes what is here of a file; leaves nothing of one that is not what the Hub announced."""
+    try:
+        with partial.open("a+b") as out:
+            yield from receive(out, file, lambda start: stream(model, file, start))
     except DamagedDownloadError as error:
         partial.unlink()
-        raise ModelError(f"{file.name} of {model.id} arrived damaged: its sha256 is not the Hub's", "run this again") from error
-    os.replace(partial, blob)
+        raise ModelError(f"{file.name} of {model.id} arrived damaged: {error}", "run this again") from error
 
 
 Stream = AbstractContextManager[tuple[int, Iterator[bytes]]]
@@ -142,6 +154,8 @@ def receive(out: BinaryIO, file: RemoteFile, open_stream: Callable[[int], Stream
                 if begin != start:
                     growing.restart()
                 for piece in pieces:
+                    if growing.size + len(piece) > file.size:  # it might have no end, and fill the disk
+                        raise DamagedDownloadError("it is longer than the Hub says")
                     growing.append(piece)
                     yield growing.size
         except httpx2.TransportError as error:
@@ -152,4 +166,4 @@ def receive(out: BinaryIO, file: RemoteFile, open_stream: Callable[[int], Stream
         if growing.size < file.size:
             time.sleep(PAUSE)
     if growing.digest.hexdigest() != file.sha256:
-        raise DamagedDownloadError
+        raise DamagedDownloadError("its sha256 is not the Hub's")

@@ -83,12 +83,12 @@ def describe(name: str) -> Known:
             return describe_hub(name, hub_id)
         case Path() as path:
             _, path = check_model(path)
-            return Known(name=name, status="local", path=path.absolute(), **config_facts(path))
+            return Known(name=name, status="local", path=path.absolute(), **facts_on_disk(path))
 
 
 def describe_builtin(builtin: Builtin) -> Known:
     _, path = check_model(builtin.path)
-    return Known(name=builtin.name, status="built-in", path=path, modality=builtin.modality, mode=builtin.mode, **config_facts(path))
+    return Known(name=builtin.name, status="built-in", path=path, modality=builtin.modality, mode=builtin.mode, **facts_on_disk(path))
 
 
 def describe_hub(name: str, hub_id: HubId) -> Known:
@@ -97,7 +97,7 @@ def describe_hub(name: str, hub_id: HubId) -> Known:
     path = cached_model(hub_id)
     if path:
         commit = path.name if path.is_dir() else path.parent.name
-        facts |= config_facts(path) | {"path": path, "commit": commit}
+        facts |= facts_on_disk(path) | {"path": path, "commit": commit}
     status: Literal["downloaded", "in part", "available"] = "downloaded" if path else "in part" if cached else "available"
     return Known(name=name, status=status, **facts | ({"size": cached.size} if cached else {}))
 
@@ -106,7 +106,7 @@ def find_cached(hub_id: HubId) -> CachedModel | None:
     return next((model for model in cached_models() if model.repo.casefold() == hub_id.repo.casefold()), None)
 
 
-def config_facts(path: Path) -> dict[str, Any]:
+def facts_on_disk(path: Path) -> dict[str, Any]:
     facts = model_facts(path)
     return {
         "architecture": facts.architecture,

@@ -8,12 +8,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from aigc_cli.core.engine import OPENAI
 from aigc_cli.core.errors import ModelError
 from aigc_cli.models.aliases import read_aliases
 from aigc_cli.models.catalogue import BUILTINS, Builtin, Entry, catalogue, entry_of
+from aigc_cli.models.check import WEIGHT_SUFFIXES
 
-OPENAI = "openai:"
-FILE_SUFFIXES = (".gguf", ".safetensors", ".bin", ".pth", ".pt", ".ckpt")
 REPOSITORY = r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)"
 HUB_ID = re.compile(REPOSITORY + r"(@(?P<revision>[\w.-]+(/[\w.-]+)*))?(:(?P<file>[\w.-]+\.gguf))?", re.ASCII)
 
@@ -39,6 +39,9 @@ class RemoteName:
     """A model behind an OpenAI-compatible endpoint, as the endpoint calls it."""
 
     name: str
+
+    def __str__(self) -> str:
+        return OPENAI + self.name
 
 
 Target = Builtin | RemoteName | Path | HubId
@@ -66,6 +69,11 @@ def identify(name: str) -> Target:
     raise unknown_name(name)
 
 
+def is_remote(name: str) -> bool:
+    """Whether it stands for a model behind an endpoint. Also of a name that stands for nothing."""
+    return read_aliases().get(name, name).startswith(OPENAI)
+
+
 def parse_hub_id(name: str) -> HubId | None:
     match = HUB_ID.fullmatch(name)
     if not match or ".." in name:
@@ -79,7 +87,7 @@ def looks_like_path(name: str) -> bool:
         return True
     if HUB_ID.fullmatch(name) and ":" in name:
         return False
-    return name.endswith(FILE_SUFFIXES) or (("/" in name or os.sep in name) and not HUB_ID.fullmatch(name))
+    return name.endswith(WEIGHT_SUFFIXES) or (("/" in name or os.sep in name) and not HUB_ID.fullmatch(name))
 
 
 def unknown_name(name: str) -> ModelError:

@@ -21,8 +21,8 @@ def resolve(name: str, *, assume_yes: bool = False, confirm: Confirm | None = No
     Raises: ModelError for a name that is unknown, a model that cannot be had, or one that cannot be loaded.
     """
     match identify(name):
-        case RemoteName():
-            return ModelSource(name=name, kind="openai")
+        case RemoteName() as remote:
+            return ModelSource(name=str(remote), kind="openai")
         case Builtin() as builtin:
             return builtin_source(builtin)
         case HubId() as hub_id:

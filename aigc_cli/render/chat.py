@@ -86,6 +86,7 @@ def render_answer(events: Iterable[Event], output: Output) -> Done | None:
                 case _:
                     show_remark(event, output)
     finally:
+        output.clear_progress()
         markdown.finish()
         output.end_thought()
     if done:

@@ -34,18 +34,21 @@ class Highlighter:
     """Styles the lines of one block. A language that Pygments does not know, and "", are left plain.
 
     Pygments reads whole texts only, so each line is read behind its context: what came since the last line that began
-    at the margin outside of strings and comments.
+    at the margin outside of strings and comments. Of a long string or comment that is its first lines and its last ones.
     """
 
     def __init__(self, language: str) -> None:
         self.lexer = find_lexer(language) if language else None
         self.context = ""
+        self.opening = ""  # the context in which the string or comment that is open began
         self.in_multiline = False
 
     def line(self, text: str) -> list[Span]:
         if self.lexer is None:
             return [(text, "")]
-        if not self.in_multiline and (text[:1].isalpha() or self.context.count("\n") > LONGEST_CONTEXT):
+        if self.context.count("\n") > LONGEST_CONTEXT:
+            self.context = self.opening if self.in_multiline else ""
+        elif text[:1].isalpha() and not self.in_multiline:
             self.context = ""
         start, at, token = len(self.context), 0, None
         self.context += text + "\n"
@@ -55,7 +58,9 @@ class Highlighter:
             at += len(value)
             if shown:
                 spans.append((shown, style_of(str(token))))
-        self.in_multiline = str(token).startswith(MULTILINE)
+        was_in_multiline, self.in_multiline = self.in_multiline, str(token).startswith(MULTILINE)
+        if self.in_multiline and not was_in_multiline:
+            self.opening = self.context
         return spans
 
 

@@ -85,7 +85,7 @@ class Output:
 
     def end_thought(self) -> None:
         """Ends its line, unless that is done."""
-        self._thought_filter.flush()
+        self._thought_filter = ControlFilter()  # an escape sequence that is open must not swallow what comes next
         if self._thought_is_open:
             self._thought_is_open = False
             self._write_stderr("\n")
@@ -173,6 +173,6 @@ def progress_line(event: Progress, width: int) -> str:
 def show_error(output: Output, error: AigcError, status: ExitStatus) -> None:
     """Two lines on stderr; with --json also an `error` event on stdout."""
     output.error(error.message, error.hint)
-    if output.json:
+    if output.json and not error.is_in_json:
         with contextlib.suppress(OSError):  # stdout may be gone: stderr has it
-            output.write_json({"event": "error", "t": 0.0, "message": error.message, "hint": error.hint, "status": int(status)})
+            output.write_json(error.to_json(status))

@@ -30,7 +30,10 @@ AFTER_ESCAPE = {"[": State.CSI, **dict.fromkeys("PX]^_", State.STRING)}
 
 
 class ControlFilter:
-    """`sanitize` for a text that comes in pieces, cut anywhere: a state machine over its characters."""
+    """`sanitize` for a text that comes in pieces, cut anywhere: a state machine over its characters.
+
+    Nothing that may be shown is ever held back. The next text takes a filter of its own.
+    """
 
     def __init__(self) -> None:
         self.state = State.TEXT
@@ -41,11 +44,6 @@ class ControlFilter:
         if self.state is State.TEXT and not self.after_return and not UNSAFE.search(text):
             return text
         return "".join(map(self._pass, text))
-
-    def flush(self) -> str:
-        """Ends the text: what stands open then is dropped. Nothing that may be shown is ever held back."""
-        self.state, self.after_return = State.TEXT, False
-        return ""
 
     def _pass(self, char: str) -> str:
         """What is shown for one character: itself, a newline or nothing."""

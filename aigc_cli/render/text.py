@@ -30,6 +30,8 @@ def render_text(events: Iterable[Event], output: Output, separator: str = "---")
     except BaseException:
         writer.end_line()
         raise
+    finally:
+        output.clear_progress()
     writer.finish(len(done.finish_reasons or ()) if done else 0)
     if done:
         show_done(done, output)
@@ -81,7 +83,7 @@ class CompletionWriter:
     def _end_completion(self) -> None:
         self.output.end_thought()
         if self.filter:
-            self._write(self.filter.flush())
+            self.filter = ControlFilter()
 
 
 def show_remark(event: Event, output: Output) -> None:
@@ -116,7 +118,7 @@ def show_figures(done: Done, output: Output) -> None:
 def figures(done: Done) -> list[str]:
     """What everybody may want to know, the seed to get the same again: only what is known."""
     parts = [
-        f"{done.completion_tokens} tokens" if done.completion_tokens is not None else "",
+        f"{done.completion_tokens} token{'s' * (done.completion_tokens != 1)}" if done.completion_tokens is not None else "",
         f"{done.tokens_per_second:.1f} tokens/s" if done.tokens_per_second else "",
         f"seed {done.seed}" if done.seed is not None else "",
     ]

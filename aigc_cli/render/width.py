@@ -40,6 +40,12 @@ def clip(text: str, limit: int) -> str:
     return text
 
 
+def one_line(text: str, width: int = 60) -> str:
+    """The text without its line breaks; of a long one the beginning, in at most so many cells."""
+    line = " ".join(text[: 4 * width].split())  # a text may be a whole book
+    return line if cells(line) <= width else clip(line, width - 1) + "…"
+
+
 def extends(cluster: str, char: str) -> bool:
     """Whether the character belongs to the cluster before it: an accent, a modifier, the next part of an emoji."""
     return not char.isascii() and CLUSTER.match(cluster + char).end() == len(cluster) + 1

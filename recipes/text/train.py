@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import json
 import math
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import corpus
@@ -31,7 +32,7 @@ CHAT_TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
 VOCAB_SIZE, CONTEXT = 4096, 1024
-STEP_TOKENS = 8192
+STEP_TOKENS, LOG_STEPS, CHECKPOINT_STEPS = 8192, 10, 200
 WARMUP_STEPS, DECAY_FRACTION = 60, 0.35
 SHORT_LENGTH = 256  # before the decay; most stories fit, and a step costs 0.6 of what one at CONTEXT does
 
@@ -98,7 +99,7 @@ def next_token_loss(model: LlamaForCausalLM, inputs: torch.Tensor, targets: torc
 
 
 def build_model() -> LlamaForCausalLM:
-    """5.47 million parameters, tied embeddings."""
+    """5.48 million parameters, tied embeddings."""
     config = LlamaConfig(
         vocab_size=VOCAB_SIZE,
         hidden_size=256,
@@ -176,6 +177,81 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, output: Pa
         file.chmod(0o644)
 
 
+def open_tokenizer(data: Path, work: Path, training_stories: list[str], seed: int) -> PreTrainedTokenizerFast:
+    """The tokenizer of an earlier run, else a new one."""
+    folder = work / "tokenizer"
+    if not folder.exists():
+        talks = [render(talk) for talk in corpus.conversations(data, training_stories, random.Random(seed))]
+        train_tokenizer(training_stories + corpus.tales(data) + talks).save_pretrained(folder)
+    tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(folder)
+    return tokenizer
+
+
+def save_checkpoint(path: Path, model: LlamaForCausalLM, opts: list[torch.optim.Optimizer], step: int) -> None:
+    """Under a temporary name first, so that a kill leaves the last one whole."""
+    temporary = path.with_suffix(".tmp")
+    torch.save({"model": model.state_dict(), "optimizers": [opt.state_dict() for opt in opts], "step": step}, temporary)
+    os.replace(temporary, path)
+
+
+def load_checkpoint(path: Path, model: LlamaForCausalLM, opts: list[torch.optim.Optimizer]) -> int:
+    """Puts weights and optimizers back. Returns: the steps done, 0 where there is no checkpoint."""
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    model.load_state_dict(state["model"])
+    for opt, saved in zip(opts, state["optimizers"], strict=True):
+        opt.load_state_dict(saved)
+    step: int = state["step"]
+    return step
+
+
+def train_step(
+    loss_function: Callable[..., torch.Tensor], model: LlamaForCausalLM, opts: list[torch.optim.Optimizer], batch: torch.Tensor, length: int
+) -> float:
+    """One update from (STEP_TOKENS + 1,) token ids, cut into sequences of `length`. Returns: the loss in nats."""
+    loss = loss_function(batch[:-1].view(-1, length), batch[1:].view(-1, length))
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    for opt in opts:
+        opt.step()
+        opt.zero_grad(set_to_none=True)
+    return loss.item()
+
+
+def train(args: argparse.Namespace) -> None:
+    training_stories, held_out = corpus.stories(args.data)
+    tokenizer = open_tokenizer(args.data, args.work, training_stories, args.seed)
+    model = build_model()
+    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f}M parameters", flush=True)
+    opts = optimizers(model, args.learning_rate)
+    loss_function = torch.compile(functools.partial(next_token_loss, model), dynamic=False)
+    steps, checkpoint = int(args.tokens // STEP_TOKENS), args.work / "checkpoint.pt"
+    first_step = load_checkpoint(checkpoint, model, opts)
+    # a resumed run walks the same stream to where it was
+    batches = itertools.islice(token_batches(args.data, args.seed, tokenizer), first_step, None)
+    started = time.perf_counter()
+    for step in range(first_step, steps):
+        for opt in opts:
+            opt.param_groups[0]["lr"] = args.learning_rate * learning_rate_scale(step, steps)
+        length = SHORT_LENGTH if step < steps * (1 - DECAY_FRACTION) else CONTEXT
+        loss = train_step(loss_function, model, opts, next(batches), length)
+        done = step + 1
+        if done % LOG_STEPS and done != steps:
+            continue
+        rate = LOG_STEPS * STEP_TOKENS / (time.perf_counter() - started)
+        record = {"step": done, "steps": steps, "loss": round(loss, 4), "tokens_per_second": round(rate)}
+        if done % CHECKPOINT_STEPS == 0 or done == steps:
+            record["held_out_bits_per_byte"] = round(held_out_bits_per_byte(model, tokenizer, held_out), 4)
+            save_checkpoint(checkpoint, model, opts, done)
+        print(json.dumps(record), flush=True)
+        with (args.work / "log.jsonl").open("a") as log:
+            log.write(json.dumps(record) + "\n")
+        started = time.perf_counter()
+    save(model, tokenizer, args.output)
+    (args.output / "CREDITS.txt").write_text(corpus.credits(args.data))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with text/ and chat/")
@@ -187,59 +263,7 @@ def main() -> None:
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(args.seed)
-
-    training_stories, held_out = corpus.stories(args.data)
-    if (args.work / "tokenizer").exists():
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(args.work / "tokenizer")
-    else:
-        draw = random.Random(args.seed)
-        talks = [render(talk) for talk in corpus.conversations(args.data, training_stories, draw)]
-        tokenizer = train_tokenizer(training_stories + corpus.tales(args.data) + talks)
-        tokenizer.save_pretrained(args.work / "tokenizer")
-
-    model = build_model()
-    print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f}M parameters", flush=True)
-    opts = optimizers(model, args.learning_rate)
-    compiled_loss = torch.compile(functools.partial(next_token_loss, model), dynamic=False)
-    steps = int(args.tokens // STEP_TOKENS)
-    step, checkpoint = 0, args.work / "checkpoint.pt"
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(state["model"])
-        for opt, saved in zip(opts, state["optimizers"], strict=True):
-            opt.load_state_dict(saved)
-        step = state["step"]
-
-    log, started = (args.work / "log.jsonl").open("a"), time.perf_counter()
-    batches = token_batches(args.data, args.seed, tokenizer)
-    for _ in range(step):  # a resumed run walks the same stream to where it was
-        next(batches)
-    while step < steps:
-        length = SHORT_LENGTH if step < steps * (1 - DECAY_FRACTION) else CONTEXT
-        batch = next(batches)
-        loss = compiled_loss(batch[:-1].view(-1, length), batch[1:].view(-1, length))
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        scale = learning_rate_scale(step, steps)
-        for opt in opts:
-            opt.param_groups[0]["lr"] = args.learning_rate * scale
-            opt.step()
-            opt.zero_grad(set_to_none=True)
-        step += 1
-        if step % 10 == 0:
-            rate = 10 * STEP_TOKENS / (time.perf_counter() - started)
-            record = {"step": step, "steps": steps, "loss": round(loss.item(), 4), "tokens_per_second": round(rate)}
-            if step % 200 == 0 or step == steps:
-                record["held_out_bits_per_byte"] = round(held_out_bits_per_byte(model, tokenizer, held_out), 4)
-                state = {"model": model.state_dict(), "optimizers": [opt.state_dict() for opt in opts], "step": step}
-                torch.save(state, checkpoint.with_suffix(".tmp"))
-                os.replace(checkpoint.with_suffix(".tmp"), checkpoint)
-            print(json.dumps(record), flush=True)
-            log.write(json.dumps(record) + "\n")
-            log.flush()
-            started = time.perf_counter()
-    save(model, tokenizer, args.output)
-    (args.output / "CREDITS.txt").write_text(corpus.credits(args.data))
+    train(args)
 
 
 if __name__ == "__main__":

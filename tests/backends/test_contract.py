@@ -42,12 +42,14 @@ def tiny_models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def fake_subject(request: pytest.FixtureRequest) -> Subject:
+    fake: type[FakeTextEngine] = request.getfixturevalue("fake")
+
     def script() -> TextEngine:
-        FakeTextEngine.replies = [TEXT]
+        fake.replies = [TEXT]
         return engine()
 
     def engine() -> TextEngine:
-        return FakeTextEngine(ModelSource("fake", "folder"), EngineOptions())
+        return fake(ModelSource("fake", "folder"), EngineOptions())
 
     return Subject(engine, script, counts=False)
 

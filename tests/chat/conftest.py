@@ -32,7 +32,7 @@ def open_fake(name: str) -> FakeTextEngine:
 
 @pytest.fixture
 def session(fake: type[FakeTextEngine]) -> Session:
-    return Session(open_fake("fake"), open_fake)
+    return Session(open_fake("fake"), lambda name: (open_fake(name), {}))
 
 
 @dataclass

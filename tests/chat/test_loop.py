@@ -142,9 +142,16 @@ def test_a_failed_retry_keeps_the_answer(talk: Talk, session: Session, fake: typ
 
 
 def test_thoughts_stay_out_of_the_history(talk: Talk, session: Session, fake: type[FakeTextEngine]) -> None:
-    fake.replies = [[ReasoningDelta(text="hm"), TextDelta(text="yes")], "<think>\nhm\n</think>\n\nno"]
-    talk("a", "b")
-    assert [turn.answer for turn in session.turns] == ["yes", "no"]
+    fake.replies = [[ReasoningDelta(text="hm"), TextDelta(text="yes")]]
+    talk("a")
+    assert session.turns == [Turn("a", "yes")]
+
+
+def test_an_answer_about_thoughts_is_kept_whole(talk: Talk, session: Session, fake: type[FakeTextEngine]) -> None:
+    answer = "A template:\n```\n<think>\n{thought}\n</think>\n```\nDone."
+    fake.replies = [answer]
+    talk("how?")
+    assert session.turns == [Turn("how?", answer)]
 
 
 def test_an_empty_answer_is_said_to_be_one(talk: Talk, session: Session, fake: type[FakeTextEngine]) -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from aigc_cli.chat.session import Session, Turn
 from aigc_cli.chat.slash import COMMANDS
-from tests.chat.conftest import ALT_ENTER, Shown
+from aigc_cli.core.request import Sampling
+from tests.chat.conftest import ALT_ENTER, Shown, open_fake
 from tests.fake import FakeTextEngine
 
 Talk = Callable[..., Shown]
@@ -106,6 +107,17 @@ def test_model_keeps_the_conversation(talk: Talk, session: Session, fake: type[F
     assert [source.name for source in fake.sources] == ["fake", "other"]
     assert fake.closed == 1
     assert len(fake.requests[-1].messages) == 3
+
+
+def test_settings_that_stand_follow_the_model_and_what_was_set_stays(talk: Talk, session: Session, fake: type[FakeTextEngine]) -> None:
+    session.standing = {"top_k": 20, "temperature": 0.4, "max_new_tokens": 50}
+    session.open_model = lambda name: (open_fake(name), {"temperature": 0.4})
+    shown = talk("/set temperature 0.9", "/set min-new-tokens 60", "/set top-k", "one", "/model openai:far", "two", "/show")
+    assert "--min-new-tokens 60 is more than --max-new-tokens 50" in shown.stderr
+    assert "top_k 20\n" in shown.stderr
+    assert [request.sampling for request in fake.requests] == [Sampling(top_k=20, temperature=0.9), Sampling(temperature=0.9)]
+    assert [request.max_new_tokens for request in fake.requests] == [50, None]
+    assert session.parameters == {"temperature": 0.9}
 
 
 def test_a_model_that_fails_to_load_leaves_the_old_one(talk: Talk, session: Session, fake: type[FakeTextEngine]) -> None:

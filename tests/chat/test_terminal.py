@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Result
+
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 
 ROOT = Path(__file__).parents[2]
@@ -96,6 +98,26 @@ def test_a_session(terminal: Callable[..., Terminal]) -> None:
     assert "Traceback" not in screen.screen
 
 
+def test_a_remote_model_is_not_asked_for_what_stands_for_local_ones(
+    terminal: Callable[..., Terminal], run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("models", "alias", "far", "openai:gpt-5")
+    monkeypatch.setenv("AIGC_TOP_K", "20")
+    monkeypatch.setenv("AIGC_TEMPERATURE", "0.4")
+    screen = terminal("-m", "some-model")
+    screen.wait_for("\n>")
+    screen.type("/set top-k\r")
+    screen.wait_for("top_k 20")
+    screen.type("/model far\r")
+    screen.wait_for("far on cpu")
+    screen.type("/set top-k\r")
+    screen.wait_for("top_k (the default)")
+    screen.type("/set temperature\r")
+    screen.wait_for("temperature 0.4")
+    screen.type("\x04")
+    assert screen.status() == 0
+
+
 def test_ctrl_c_stops_the_answer_only(terminal: Callable[..., Terminal]) -> None:
     screen = terminal("-m", "some-model", pause=0.2)
     screen.wait_for("\n>")
@@ -128,6 +150,15 @@ def test_sigterm_leaves_the_terminal_as_it_was(terminal: Callable[..., Terminal]
     assert screen.status() == 143
     assert after == modes
     assert "Traceback" not in screen.screen
+
+
+def test_a_single_reply_ends_with_its_figures(terminal: Callable[..., Terminal]) -> None:
+    screen = terminal("-m", "some-model", "**你好** there")
+    assert screen.status() == 0
+    assert screen.screen == "你好 there\n2 tokens · 42.0 tokens/s · seed 7\n"
+    screen = terminal("-m", "some-model", "-q", "word")
+    assert screen.status() == 0
+    assert screen.screen == "word\n"
 
 
 def test_ctrl_c_while_a_single_reply_streams_is_130(terminal: Callable[..., Terminal]) -> None:

@@ -52,6 +52,12 @@ def test_a_bare_list_of_messages_is_taken_and_its_open_question_is_a_draft(tmp_p
     assert load_transcript(file) == Transcript((Turn("a", "b"),), question="c")
 
 
+def test_a_character_in_two_escapes_is_whole(tmp_path: Path) -> None:
+    file = tmp_path / "a.json"
+    file.write_text(r'[{"role": "user", "content": "\ud83d\ude00"}]')
+    assert load_transcript(file).question == "\N{GRINNING FACE}"
+
+
 def message(role: str, content: object = "x") -> dict[str, object]:
     return {"role": role, "content": content}
 
@@ -61,6 +67,10 @@ def message(role: str, content: object = "x") -> dict[str, object]:
     [
         ("{", "a.json:1: not JSON"),
         ("3", "no list of messages"),
+        ('[{"role": "user", "content": "\\ud83d"}]', r"\\ud83d is half a character"),
+        ('{"messages": [], "settings": {"stop": ["\\ude00"]}}', r"\\ude00 is half a character"),
+        ("[" * 100_000, "too deep"),
+        ("[" + "9" * 5000 + "]", "a number that is too long"),
         ({"messages": 3}, "no list of messages"),
         ({"messages": [], "settings": []}, "no list of messages"),
         ([3], "message 1 has no text"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from aigc_cli.core.request import Message
 from tests.conftest import Result
 from tests.fake import FakeTextEngine
 
+ROOT = Path(__file__).parents[2]
 Run = Callable[..., Result]
 Fake = type[FakeTextEngine]
 
@@ -123,6 +125,7 @@ def test_settings_count(run: Run, fake: Fake, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_one_reply_needs_no_line_editor() -> None:
-    modules = "aigc_cli.app, aigc_cli.chat.session, aigc_cli.chat.transcript, aigc_cli.render.chat"
-    script = f"import sys, {modules}; sys.exit('prompt_toolkit' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
+    block = "import sys; sys.modules['prompt_toolkit'] = None"  # whoever imports it now fails
+    script = f"{block}; sys.argv = ['aigc', '0', 'chat', 'hi']; import tests.chat.scripted"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, input=b"", env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert (result.returncode, result.stdout, result.stderr) == (0, b"hi", b"")

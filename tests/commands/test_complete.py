@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from aigc_cli.core.events import Done, ReasoningDelta, TextDelta
+from aigc_cli.core.request import Sampling
 from tests.conftest import Result
 from tests.fake import FakeTextEngine
 
@@ -124,6 +125,37 @@ def test_standing_settings_for_local_models_are_not_asked_of_a_remote_one(
     run("complete", "x", "-m", "local", input="")
     assert [request.sampling.top_k for request in fake.requests] == [None, 20]
     assert [request.sampling.temperature for request in fake.requests] == [0.4, 0.4]
+
+
+def test_an_alias_of_a_remote_model_is_one(run: Run, fake: type[FakeTextEngine], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIGC_TOP_K", "20")
+    run("models", "alias", "far", "openai:gpt-5")
+    run("complete", "x", "-m", "far", input="")
+    assert fake.requests[0].sampling.top_k is None
+
+
+def test_a_project_file_may_not_choose_a_remote_model_by_the_users_alias(run: Run, fake: type[FakeTextEngine]) -> None:
+    run("models", "alias", "far", "openai:gpt-5")
+    Path("aigc.toml").write_text('model = "far"\n')
+    for command in ("complete", "chat"):
+        result = run(command, "a secret", input="")
+        assert (result.status, fake.sources) == (2, [])
+        assert "aigc: aigc.toml: a project file may not choose a remote model" in result.stderr
+    assert run("complete", "x", "-m", "far", input="").status == 0
+
+
+def test_standing_settings_for_drawing_are_not_asked_of_beam_search(
+    run: Run, fake: type[FakeTextEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("TEMPERATURE", "0.4"), ("TOP_P", "0.9"), ("TOP_K", "20"), ("MIN_P", "0.1"), ("REPETITION_PENALTY", "1.2")):
+        monkeypatch.setenv(f"AIGC_{name}", value)
+    assert run("complete", "x", "--num-beams", "3", input="").status == 0
+    assert fake.requests[0].sampling == Sampling(repetition_penalty=1.2)
+    assert run("complete", "x", "--num-beams", "3", "--top-p", "0.9", input="").status == 2
+
+
+def test_options_that_drop_no_token_go_with_beam_search(run: Run, fake: type[FakeTextEngine]) -> None:
+    assert run("complete", "x", "--num-beams", "3", "--top-p", "1", "--typical-p", "1", "--top-k", "0", input="").status == 0
 
 
 def test_the_text_goes_to_a_file(run: Run, fake: type[FakeTextEngine]) -> None:

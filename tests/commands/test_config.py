@@ -7,6 +7,7 @@ import os
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -170,6 +171,16 @@ def test_a_project_file_may_not_say_where_data_is_sent(run: Run, user_file: Path
     assert run("config", "set", key, "7").status == 0
 
 
+def test_a_project_file_may_not_choose_a_remote_model(run: Run, user_file: Path) -> None:
+    Path("aigc.toml").write_text('model = "openai:gpt-5"')
+    result = run("config", "list")
+    assert result.status == 2
+    assert result.stderr.startswith("aigc: aigc.toml: a project file may not choose a remote model\n")
+    Path("aigc.toml").unlink()
+    user_file.write_text('model = "openai:gpt-5"')
+    assert setting(run, "model") == ("openai:gpt-5", str(user_file))
+
+
 def test_a_project_file_may_not_set_aliases(run: Run) -> None:
     Path("aigc.toml").write_text('[aliases]\nsmall = "somebody/elses"')
     assert run("config", "list").status == 2
@@ -207,6 +218,25 @@ def test_looking_creates_nothing(run: Run, own_home: Path) -> None:
     ):
         assert run(*command).status == 0
     assert sorted(own_home.rglob("*")) == before
+
+
+def test_a_file_that_may_not_be_read_is_said_to_count_for_nothing(
+    run: Run, fake: type[FakeTextEngine], user_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user_file.write_text("temperature = 0.1")
+    open_path = Path.open
+
+    def refuse(path: Path, *args: Any, **options: Any) -> Any:
+        if path == user_file:
+            raise PermissionError(13, "Permission denied", str(path))
+        return open_path(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    for command in (("complete", "hi"), ("chat", "hi"), ("config", "get", "temperature")):
+        result = run(*command, input="")
+        assert result.status == 0
+        assert result.stderr.count(f"aigc: {user_file} cannot be read, so nothing in it counts\n") == 1
+    assert fake.requests[0].sampling.temperature is None
 
 
 def test_a_folder_that_cannot_be_written_is_named(run: Run, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

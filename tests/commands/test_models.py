@@ -177,7 +177,7 @@ def test_complete_downloads_what_it_needs(run: Run, hub: HubServer, monkeypatch:
 def test_rm_says_what_it_frees_and_leaves_nothing(run: Run, hub: HubServer, own_home: Path) -> None:
     hub.add(NAME, model_files(250_000))
     run("models", "pull", NAME)
-    result = run("models", "rm", NAME, input="")
+    result = run("models", "rm", NAME, "--yes", input="")
     assert (result.status, result.stdout) == (ExitStatus.DONE, "")
     assert "org/small is deleted: 976.8 KiB freed" in result.stderr
     assert not list((own_home / "hf/hub").glob("models--*"))
@@ -189,6 +189,37 @@ def test_rm_of_a_download_that_was_cut(run: Run, own_home: Path) -> None:
     assert cells(run("models", "list"))[NAME][:2] == ["in part", "2.0 KiB"]
     assert run("models", "rm", NAME, "--json", "--yes").events == [{"id": NAME, "freed": 2048}]
     assert NAME not in cells(run("models", "list"))
+
+
+def test_rm_without_a_terminal_deletes_nothing_unasked(run: Run, own_home: Path) -> None:
+    write_files(own_home / "hf/hub/models--org--small", {"blobs/abc.incomplete": b"x" * 2048})
+    result = run("models", "rm", NAME, input="y\n")
+    assert (result.status, result.stdout) == (ExitStatus.USAGE, "")
+    assert "org/small is not deleted unasked" in result.stderr
+    assert "add --yes" in result.stderr
+    assert NAME in cells(run("models", "list"))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize(("answer", "status"), [("y\n", ExitStatus.DONE), ("n\n", ExitStatus.USAGE), ("\x04", ExitStatus.USAGE)])
+def test_who_pipes_something_in_is_asked_at_the_terminal(own_home: Path, answer: str, status: ExitStatus) -> None:
+    import pty
+
+    write_files(own_home / "hf/hub/models--org--small", {"blobs/abc.incomplete": b"x" * 2048})
+    piped, feed = os.pipe()
+    os.write(feed, b"y\ny\n")
+    process, master = pty.fork()
+    if process == 0:
+        os.dup2(piped, 0)
+        os.execv(sys.executable, [sys.executable, "-m", "aigc_cli", "models", "rm", NAME])
+    shown = b""
+    while b"[y/N] " not in shown:
+        shown += os.read(master, 1024)
+    assert "Delete org/small, 2.0 KiB?" in shown.decode()
+    os.write(master, answer.encode())
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == status
+    for descriptor in (piped, feed, master):
+        os.close(descriptor)
 
 
 @pytest.mark.parametrize(

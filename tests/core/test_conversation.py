@@ -1,4 +1,4 @@
-"""Chat history: dropping turns, cutting texts, thoughts, and the plain transcript."""
+"""Chat history: dropping turns, cutting texts, and the plain transcript."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from aigc_cli.core.conversation import PLAIN_STOPS, Fitted, fit_turns, middle_cut, plain_transcript, strip_reasoning
+from aigc_cli.core.conversation import PLAIN_STOPS, Fitted, fit_turns, middle_cut, plain_transcript
 from aigc_cli.core.errors import ContextOverflowError, ExitStatus
 from aigc_cli.core.request import Message
 
@@ -55,23 +55,6 @@ def test_a_middle_cut_keeps_both_ends(length: int, budget: int, kept: tuple[int,
 def test_a_middle_cut_to_nothing_is_an_error() -> None:
     with pytest.raises(ContextOverflowError, match="9 tokens"):
         middle_cut(9, 0)
-
-
-@pytest.mark.parametrize(
-    ("text", "answer"),
-    [
-        ("<think>\nhm, 四\n</think>\n\n四。", "四。"),
-        ("<thinking>a</thinking>b", "b"),
-        ("<reasoning>a</reasoning>b", "b"),
-        ("<think>cut off", ""),
-        ("opened in the prompt\n</think>\n\nYes.", "Yes."),
-        ("<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>Yes.<|return|>", "Yes."),
-        ("Write <think> and </think> around it.", "Write <think> and </think> around it."),
-        ("  no thoughts\n", "  no thoughts\n"),
-    ],
-)
-def test_thoughts_are_left_out(text: str, answer: str) -> None:
-    assert strip_reasoning(text) == answer
 
 
 def test_a_plain_transcript_ends_where_the_answer_begins() -> None:

@@ -14,9 +14,7 @@ import pytest
 
 from aigc_cli.core.errors import ExitStatus, ModelError
 from aigc_cli.models.check import check_model
-from tests.model_files import gguf_bytes, model_files, safetensors_bytes, write_files
-
-LLAMA_GGUF: dict[str, str | int] = {"general.architecture": "llama"}
+from tests.model_files import LLAMA_GGUF, gguf_bytes, model_files, safetensors_bytes, write_files
 
 
 def refusal(path: Path) -> str:
@@ -94,6 +92,7 @@ def test_damaged_safetensors(tmp_path: Path, content: bytes, words: str) -> None
         (gguf_bytes({"general.alignment": 0}, 100), "its alignment is 0"),
         (gguf_bytes({}, 100), "no general.architecture"),
         (gguf_bytes({"general.architecture": "clip"}, 100), "the image part of a model"),
+        (gguf_bytes({"general.architecture": "llama"}, 100), "has no tokenizer: it has no tokenizer.ggml.model"),
     ],
 )
 def test_damaged_gguf(tmp_path: Path, content: bytes, words: str) -> None:

@@ -7,12 +7,13 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, BinaryIO
 
+import filelock
 import httpx2
 import pytest
 from huggingface_hub import constants
@@ -24,12 +25,12 @@ from aigc_cli.core.units import format_size
 from aigc_cli.installation import hub_cache
 from aigc_cli.models import hub as client
 from aigc_cli.models import hub_download
-from aigc_cli.models.hub_api import RemoteFile
+from aigc_cli.models.hub_api import RemoteFile, inspect
 from aigc_cli.models.hub_cache import cached_models
 from aigc_cli.models.names import HubId
 from aigc_cli.models.resolve import resolve
 from tests.hub_server import HubServer
-from tests.model_files import gguf_bytes, model_files, safetensors_bytes, write_files
+from tests.model_files import LLAMA_GGUF, gguf_bytes, model_files, safetensors_bytes, write_files
 
 NAME = "org/small"
 LARGE = 500_000  # numbers, 4 bytes each
@@ -326,15 +327,47 @@ def test_two_downloads_of_one_file_do_not_mix(hub: HubServer) -> None:
     assert drive(first)[1].kind == "folder"
 
 
+def test_a_file_takes_its_place_before_the_lock_is_given_up(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.add(NAME, model_files())
+    (file,) = (file for file in inspect(HubId(NAME)).files if file.sha256)
+    lock = hub_cache() / ".locks/models--org--small" / f"{file.sha256}.lock"
+    moved = []
+
+    def replace(source: Path, target: Path) -> None:
+        with pytest.raises(filelock.Timeout):
+            filelock.FileLock(lock, timeout=0, is_singleton=False).acquire()
+        moved.append(target.name)
+        os.rename(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    list(hub_download.fetch_blob(inspect(HubId(NAME)), file))
+    assert moved == [file.sha256]
+
+
+def test_a_file_that_another_process_completed_meanwhile_is_not_fetched_again(hub: HubServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    repository = hub.add(NAME, model_files())
+    model = inspect(HubId(NAME))
+    (file,) = (file for file in model.files if file.sha256)
+
+    def lock_after_the_other(*args: Any, **options: Any) -> nullcontext[None]:
+        model.blob(file).write_bytes(repository.files[file.name])
+        return nullcontext()
+
+    monkeypatch.setattr(filelock, "FileLock", lock_after_the_other)
+    assert list(hub_download.fetch_blob(model, file)) == []
+    assert hub.downloads() == []
+    assert not model.partial(file).exists()
+
+
 def test_the_only_gguf_file_of_a_repository_is_taken(hub: HubServer) -> None:
-    gguf = gguf_bytes({"general.architecture": "llama"}, 100)
+    gguf = gguf_bytes(LLAMA_GGUF, 100)
     repository = hub.add("org/small-GGUF", {"README.md": b"", "small-q8.gguf": gguf})
     source = download("org/small-GGUF")
     assert (source.kind, source.path.name, source.revision) == ("gguf", "small-q8.gguf", repository.commit)
 
 
 def test_among_several_gguf_files_the_user_chooses(hub: HubServer) -> None:
-    files = {f"small-{bits}.gguf": gguf_bytes({"general.architecture": "llama", "bits": bits}, 100) for bits in (4, 8)}
+    files = {f"small-{bits}.gguf": gguf_bytes(LLAMA_GGUF | {"bits": bits}, 100) for bits in (4, 8)}
     hub.add("org/small-GGUF", files)
     with pytest.raises(ModelError, match="has 2 GGUF files") as caught:
         download("org/small-GGUF")
@@ -365,6 +398,17 @@ def test_receive_checks_what_an_earlier_run_left() -> None:
     out = io.BytesIO(b"\xff" * 10)
     with pytest.raises(hub_download.DamagedDownloadError):
         list(hub_download.receive(out, file, lambda start: nullcontext((start, iter([content[start:]])))))
+
+
+def test_receive_takes_no_more_than_was_announced() -> None:
+    def endless() -> Iterator[bytes]:
+        while True:
+            assert len(out.getvalue()) <= 10
+            yield b"1234"
+
+    out = io.BytesIO()
+    with pytest.raises(hub_download.DamagedDownloadError, match="longer than the Hub says"):
+        list(hub_download.receive(out, RemoteFile("x", 10, "0"), lambda start: nullcontext((start, endless()))))
 
 
 def test_receive_gives_up_on_a_stream_that_ends_early_without_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

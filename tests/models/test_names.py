@@ -13,10 +13,10 @@ from aigc_cli.core.engine import ModelSource
 from aigc_cli.core.errors import ExitStatus, ModelError, UsageError
 from aigc_cli.models.aliases import set_alias
 from aigc_cli.models.catalogue import BUILTINS, catalogue
-from aigc_cli.models.names import HUB_ID, HubId, RemoteName, identify
+from aigc_cli.models.names import HUB_ID, HubId, RemoteName, identify, is_remote
 from aigc_cli.models.resolve import resolve
 from aigc_cli.settings import folders
-from tests.model_files import gguf_bytes, model_files, write_files
+from tests.model_files import LLAMA_GGUF, gguf_bytes, model_files, write_files
 
 
 def local(name: str) -> ModelSource:
@@ -68,7 +68,7 @@ def test_a_folder_here_comes_before_the_hub(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_gguf_file_and_a_folder_with_a_chinese_name(tmp_path: Path) -> None:
-    write_files(tmp_path / "模型", {**model_files(), "x.gguf": gguf_bytes({"general.architecture": "llama"}, 10)})
+    write_files(tmp_path / "模型", {**model_files(), "x.gguf": gguf_bytes(LLAMA_GGUF, 10)})
     assert local(f"{tmp_path}/模型/x.gguf").kind == "gguf"
     assert local(f"{tmp_path}/模型").path == tmp_path / "模型"
 
@@ -80,6 +80,13 @@ def test_a_home_folder_is_expanded(own_home: Path) -> None:
 
 def test_a_remote_model_keeps_its_name() -> None:
     assert local("openai:gpt-5") == ModelSource(name="openai:gpt-5", kind="openai")
+
+
+def test_an_alias_of_a_remote_model_stands_for_the_name_that_the_endpoint_knows() -> None:
+    set_alias("我的", "openai:gpt-5")
+    assert local("我的") == ModelSource(name="openai:gpt-5", kind="openai")
+    assert is_remote("我的")
+    assert not is_remote("gpt-5")
 
 
 def test_an_alias_of_the_users_comes_before_the_catalogues(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from aigc_cli.render.confirm import ask, terminal_confirm
 from aigc_cli.render.output import Output
-from aigc_cli.render.table import write_fields, write_table
+from aigc_cli.render.table import Section, write_fields, write_sections, write_table
+from aigc_cli.render.width import cells, one_line
 
 HEADINGS = ("NAME", "SIZE", "LICENCE")
 ROWS = [("qwen3:0.6b", "1.4 GiB", "Apache-2.0"), ("我的模型", "-", "MIT")]
@@ -63,6 +64,29 @@ def test_a_cell_cannot_drive_the_terminal(monkeypatch: pytest.MonkeyPatch) -> No
     assert stdout.shown().startswith("path  /tmp/")
     assert stdout.shown().endswith("x\n名称  y\n")
     assert not {"\x1b", "\u202e"} & set(stdout.shown())
+
+
+def test_a_row_that_is_too_wide_ends_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [("dtype", "auto", "number format of the weights"), ("top_k", "-", "default")]
+    stdout, _ = terminal(monkeypatch, 30)
+    write_fields(Output(), rows)
+    assert stdout.shown() == "dtype  auto\n    number format of the weights\ntop_k  -     default\n"
+    stdout, _ = terminal(monkeypatch, 24)
+    write_sections(Output(), [Section("速度", [("cpu", "12 GFLOP/s", "最快")]), Section("None", [])])
+    assert stdout.shown() == "速度\n  cpu  12 GFLOP/s  最快\n"
+
+
+def test_in_a_pipe_fields_are_tabbed_and_a_report_is_aligned(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    write_fields(Output(), [("key", "a\nb"), ("longer", "c")])
+    write_sections(Output(), [Section("A", [("key", "x\ty" * 100), ("longer", "c")]), Section("B", [("one", "two")])])
+    first, second = "key\ta b\nlonger\tc\n", f"A\n  key     {'x y' * 100}\n  longer  c\n\nB\n  one  two\n"
+    assert capfdbinary.readouterr().out.decode() == first + second
+
+
+def test_one_line_is_cut_by_cells() -> None:
+    assert one_line(" a\n\tb  c ") == "a b c"
+    assert one_line("床前明月光" * 3, 9) == "床前明月…"
+    assert cells(one_line("word 字 " * 1000)) <= 60
 
 
 @pytest.mark.parametrize(

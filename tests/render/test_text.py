@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
-from aigc_cli.core.events import Caution, Done, Loaded, ReasoningDelta, TextDelta
+from aigc_cli.core.events import Caution, Done, Loaded, Progress, ReasoningDelta, TextDelta
+from aigc_cli.render.chat import render_answer
 from aigc_cli.render.output import DIM, RESET
 from aigc_cli.render.text import details, figures, render_text, show_figures
 
@@ -128,6 +131,21 @@ class TestOnATerminal:
         with pytest.raises(KeyboardInterrupt):
             render_text(events(), opened.output)
         assert opened.stdout.text == "half\n"
+
+
+@pytest.mark.parametrize("render", [render_text, render_answer])
+@pytest.mark.parametrize("end", [RuntimeError, KeyboardInterrupt, None])
+def test_a_bar_is_wiped_off_however_the_stream_ends(screen, render, end):
+    def events():
+        yield Progress(phase="download", done=5, total=10)
+        if end:
+            raise end
+
+    opened = screen(terminal="stdout stderr")
+    with pytest.raises(end) if end else contextlib.nullcontext():
+        render(events(), opened.output)
+    assert "50%" in opened.stderr.text
+    assert opened.stderr.text.endswith("\r\x1b[K")
 
 
 def test_a_length_stop_is_said_for_one_and_for_many(screen):
