@@ -6,18 +6,10 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from types import FrameType
 from typing import NoReturn
 
 from aigc_cli.core.errors import AigcError, ExitStatus, OutOfMemoryError, UsageError
-
-
-class Terminated(BaseException):
-    """SIGTERM, as an exception, so that what is open gets closed."""
-
-
-def raise_terminated(signum: int, frame: FrameType | None) -> NoReturn:
-    raise Terminated
+from aigc_cli.signals import Terminated, raise_terminated
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -78,7 +70,7 @@ def invoke(argv: list[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":  # the help has been printed already
             return ExitStatus.USAGE
         command = getattr(getattr(error, "ctx", None), "command_path", "aigc")
-        raise UsageError(error.format_message(), f"see: {command} --help") from error
+        raise UsageError(error.format_message().replace("Value error, ", ""), f"see: {command} --help") from error
     return ExitStatus.DONE
 
 

@@ -87,7 +87,7 @@ class LengthOptions:
     """How long, how many, and what to do when it does not fit."""
 
     max_new_tokens: Annotated[
-        int | None, typer.Option(help="Stop after N tokens [default: 1024, or what the context leaves].", rich_help_panel=LENGTH)
+        int | None, typer.Option(help="Stop after N tokens; without it after 1024, or when the context is full.", rich_help_panel=LENGTH)
     ] = None
     min_new_tokens: Annotated[int | None, typer.Option(help="Do not end before N tokens.", rich_help_panel=LENGTH)] = None
     stop: Annotated[list[str] | None, typer.Option(help="End before this string; repeatable.", rich_help_panel=LENGTH)] = None
@@ -105,6 +105,10 @@ class OutputOptions:
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No notes on stderr.", rich_help_panel=OUTPUT)] = False
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="More notes on stderr.", rich_help_panel=OUTPUT)] = False
     traceback: Annotated[bool, typer.Option("--traceback", help="Show the Python traceback of an error.", rich_help_panel=OUTPUT)] = False
+
+    def __post_init__(self) -> None:
+        if self.quiet and self.verbose:
+            raise UsageError("--quiet and --verbose contradict each other", "leave out one of the two")
 
 
 Files = Annotated[

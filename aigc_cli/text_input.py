@@ -11,6 +11,7 @@ from typing import BinaryIO
 from aigc_cli.core.errors import UsageError
 
 MAX_TEXT_BYTES = 64 * 2**20
+TOO_LARGE_HINT = "no model reads that much at once: split it"
 
 
 def gather_text(argument: str | None, files: Sequence[Path], stdin: BinaryIO | None = None) -> str:
@@ -29,6 +30,8 @@ def gather_text(argument: str | None, files: Sequence[Path], stdin: BinaryIO | N
         names.insert(0, Path("-"))
     parts = [name if isinstance(name, Argument) else read_text(Path(name), stdin) for name in names]
     text = "\n\n".join(part.strip("\n") if len(parts) > 1 else part for part in parts if part)
+    if len(text.encode()) > MAX_TEXT_BYTES:
+        raise UsageError(f"more than {MAX_TEXT_BYTES // 2**20} MiB of text, all parts together", TOO_LARGE_HINT)
     if not text.strip():
         raise UsageError("there is no text to work on", "give it as an argument, with -f FILE, or on stdin")
     return text
@@ -56,7 +59,7 @@ def read_text(path: Path, stdin: BinaryIO | None = None) -> str:
 def decode(data: bytes, name: str) -> str:
     """Strict UTF-8 without NUL. Raises: UsageError with the offset of the first bad byte."""
     if len(data) > MAX_TEXT_BYTES:
-        raise UsageError(f"{name}: more than {MAX_TEXT_BYTES // 2**20} MiB of text", "no model reads that much at once: split it")
+        raise UsageError(f"{name}: more than {MAX_TEXT_BYTES // 2**20} MiB of text", TOO_LARGE_HINT)
     if (offset := data.find(b"\0")) >= 0:
         raise UsageError(f"{name}: a NUL byte at byte {offset}: this is not text", "only UTF-8 text can be read")
     try:

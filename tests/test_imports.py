@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,14 @@ def test_weights_and_http_live_in_backends_and_the_hub_modules() -> None:
             continue
         found = {name.split(".")[0] for name in imports(path)} & HTTP_AND_WEIGHTS
         assert found == ({"gguf"} if path == READS_HEADERS else set()), path
+
+
+def test_every_package_that_is_imported_is_declared() -> None:
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = {re.split(r"[<>=\[]", line)[0].replace("-", "_") for line in project["dependencies"]}
+    for path in PACKAGE.rglob("*.py"):
+        others = {name.split(".")[0] for name in imports(path)} - set(sys.stdlib_module_names) - {"aigc_cli"}
+        assert others <= declared, path
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["complete", "--help"], ["chat", "--help"], ["config", "list"]])

@@ -126,6 +126,30 @@ def test_a_signal_ends_it_at_once_and_keeps_what_was_written(number: signal.Sign
     assert b"Traceback" not in stderr
 
 
+IMPORTING = """
+import os, sys, time
+from aigc_cli.signals import leaving_at_once
+with leaving_at_once():
+    print("importing", flush=True)
+    try:
+        time.sleep(30)
+    except BaseException:
+        pass  # as some libraries do
+print("went on")
+"""
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_libraries_are_imported_cannot_be_swallowed(number: signal.Signals, status: int) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen([sys.executable, "-c", IMPORTING], stdout=subprocess.PIPE, env=environment)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(number)
+    assert process.communicate(timeout=30)[0] == b""
+    assert process.returncode == status
+
+
 def test_a_reader_that_leaves_means_141_and_silence() -> None:
     process = start_slow()
     assert process.stdout is not None

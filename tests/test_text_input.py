@@ -71,6 +71,12 @@ def test_a_large_input_is_read_no_further_than_the_limit() -> None:
     assert source.read_bytes == MAX_TEXT_BYTES + 1
 
 
+def test_the_limit_is_for_all_parts_together(tmp_path: Path) -> None:
+    (tmp_path / "half").write_bytes(b"a" * (MAX_TEXT_BYTES // 2 + 1))
+    with pytest.raises(UsageError, match="more than 64 MiB of text, all parts together"):
+        gather_text("x", [tmp_path / "half", tmp_path / "half"], stdin())
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is a folder"):
         gather_text("x", [tmp_path], stdin())

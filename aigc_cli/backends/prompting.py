@@ -15,6 +15,7 @@ from aigc_cli.core.conversation import PLAIN_STOPS, fit_turns, middle_cut, plain
 from aigc_cli.core.errors import AigcError, ContextOverflowError, UsageError
 from aigc_cli.core.request import DEFAULT_MAX_NEW_TOKENS, Message, TextRequest, Truncate
 
+TEMPLATE_HINT = "it may take no system prompt, or be broken; aigc complete --raw goes without it"
 TEMPLATE_SECONDS = 2.0  # a chat template is a program from somebody else
 CHARACTERS_PER_TOKEN = 32  # more than any text has on average: what is longer than a context of these cannot fit it
 CHUNK_CHARACTERS = 2**16  # a text that only needs to be counted is tokenised in pieces, so that memory stays flat
@@ -69,7 +70,7 @@ class Prompter:
         else:
             prompt = self._truncated(messages, mode, whole, room, request.truncate)
         if not prompt.ids:
-            raise UsageError("nothing is left of the prompt once it is in the model's own format", "try --raw")
+            raise UsageError("nothing is left of the prompt once it is in the model's own format", "its chat template leaves nothing of it")
         if left_out:
             prompt = replace(prompt, kept=len(prompt.ids), dropped=(prompt.dropped or 0) + left_out)
         text = "" if mode == "raw" or not self.has_template else self.tokenizer.decode(prompt.ids[-16:])
@@ -146,7 +147,9 @@ class Prompter:
         asked = f" and {length_asked(request)}" if length_asked(request) else ""
         return ContextOverflowError(
             f"the prompt has {prompt_length} tokens{asked}; the model's context holds {self.context_length}",
-            "shorten it, ask for a shorter reply, or allow a cut with --truncate oldest or --truncate middle",
+            "shorten it, ask for a shorter reply, or allow a cut with --truncate oldest or --truncate middle"
+            if (request.max_new_tokens or 0) < (self.context_length or 0)
+            else "ask for a shorter reply",
         )
 
     def _truncated(self, messages: tuple[Message, ...], mode: Literal["chat", "raw"], whole: list[int], room: int, how: Truncate) -> Prompt:
@@ -208,7 +211,7 @@ def template_guard() -> Iterator[None]:
         raise
     except (Exception, MemoryError) as error:  # whatever somebody else's program may raise
         reason = str(error) or type(error).__name__
-        raise UsageError(f"the model's chat template refuses this conversation: {reason}", "try --raw, or leave out --system") from error
+        raise UsageError(f"the model's chat template refuses this conversation: {reason}", TEMPLATE_HINT) from error
     finally:
         if bounded:
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -216,4 +219,4 @@ def template_guard() -> Iterator[None]:
 
 
 def raise_template_timeout(signum: int, frame: FrameType | None) -> None:
-    raise UsageError(f"the model's chat template ran for more than {TEMPLATE_SECONDS:g} s", "it may be broken or hostile: try --raw")
+    raise UsageError(f"the model's chat template ran for more than {TEMPLATE_SECONDS:g} s", "it may be broken or hostile")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from aigc_cli.core.errors import AigcError
 from aigc_cli.core.request import Sampling
 
 LogitsStep = Callable[[Tensor, Tensor], Tensor]  # (logits, ids) -> logits
@@ -39,6 +40,8 @@ def make_sampler(
 
     @torch.inference_mode()
     def sample(logits: Tensor, ids: Tensor) -> list[int]:
+        if not logits.amax(-1).isfinite().all():
+            raise AigcError("the model's output is not a number", "its weights are damaged, or need --dtype float32")
         if forced and ids.shape[1] in forced:
             return [forced[ids.shape[1]]] * n
         for step in steps:

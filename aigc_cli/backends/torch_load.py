@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,23 +43,22 @@ def load(source: ModelSource, placement: Placement) -> LoadedModel:
     folder, options = location(source)
     try:
         with memory_errors(placement.device):
-            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False, **options)
-            model = load_weights(folder, config, placement, options)
+            tokenizer = load_tokenizer(folder, options)
+            model, cautions = load_weights(source, config, placement)
             generation_config = read_generation_config(folder, model)
     except AigcError:
         raise
     except Exception as error:  # transformers raises almost anything for a file it does not know
-        message = " ".join(str(error).split())[:300]
-        raise ModelError(f"{source.name} cannot be loaded: {message or type(error).__name__}", f"the files are in {source.path}") from error
-    sampling, cautions = model_sampling(generation_config)
+        raise ModelError(f"{source.name} cannot be loaded: {reason(error)}", f"the files are in {source.path}") from error
+    sampling, odd_settings = model_sampling(generation_config)
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
         end_ids=end_ids(generation_config, tokenizer),
         context_length=context_length(config),
         sampling=sampling,
-        cautions=cautions,
+        cautions=(*cautions, *odd_settings),
     )
 
 
@@ -70,21 +70,53 @@ def location(source: ModelSource) -> tuple[Path, dict[str, Any]]:
     return source.path, {"local_files_only": True}
 
 
-def load_weights(folder: Path, config: Any, placement: Placement, options: dict[str, Any]) -> Any:
+def reason(error: Exception) -> str:
+    """What transformers says, in one sentence. Its advice is for its own callers."""
+    message = " ".join(str(error).split())
+    if "trust_remote_code" in message:
+        return "it needs Python code of its own, and aigc never runs code that comes with a model"
+    return re.split(r"(?<=[.!?]) (?=[A-Z])", message)[0][:300] or type(error).__name__
+
+
+def load_tokenizer(folder: Path, options: dict[str, Any]) -> Any:
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, **options)
+    except Exception as error:
+        raise ModelError(f"the tokenizer in {folder} cannot be read: {reason(error)}", "fetch its files again") from error
+
+
+def load_weights(source: ModelSource, config: Any, placement: Placement) -> tuple[Any, tuple[str, ...]]:
+    """The model in place, and what is odd about its file.
+
+    Raises: ModelError where tensors are missing or have other shapes than the config says.
+    """
+    folder, options = location(source)
+    if source.kind == "gguf":
+        from transformers import modeling_gguf_pytorch_utils as gguf_reader  # for these files only
+
+        gguf_reader.tqdm = lambda iterable, **options: iterable  # type: ignore[attr-defined]  # it draws a bar of its own, terminal or not
     auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     model, report = auto.from_pretrained(
         folder,
         dtype=getattr(torch, placement.dtype),
         use_safetensors=True,
         trust_remote_code=False,
+        ignore_mismatched_sizes=True,  # to be told their names
         output_loading_info=True,
         **options,
     )
-    if missing := sorted(report["missing_keys"]):
+    if mismatched := sorted(report["mismatched_keys"]):
+        name, in_file, in_config = mismatched[0]
+        sizes = f"{name} is {tuple(in_file)} in the file and {tuple(in_config)} by its config"
         raise ModelError(
-            f"{folder}: {len(missing)} tensors are missing, {missing[0]} among them", "the files are not complete: fetch them again"
+            f"{source.path}: {len(mismatched)} tensors have the wrong shape: {sizes}", "weights and config do not belong together"
         )
-    return model.eval().to(placement.device)
+    if missing := sorted(report["missing_keys"]):
+        names = f"{len(missing)} tensors are missing, {missing[0]} among them"
+        raise ModelError(f"{source.path}: {names}", "the files are not complete: fetch them again")
+    unused = sorted(report["unexpected_keys"])
+    cautions = (f"{len(unused)} tensors in the file belong to no part of this model, {unused[0]} among them",) if unused else ()
+    return model.eval().to(placement.device), cautions
 
 
 def read_generation_config(folder: Path, model: Any) -> GenerationConfig:

@@ -19,6 +19,7 @@ from aigc_cli.backends.sampling import make_sampler
 from aigc_cli.backends.text_stream import Channel, DeltaBuffer, Detokenizer, byte_token_ids
 from aigc_cli.backends.torch_load import load, memory_errors
 from aigc_cli.core.engine import EngineOptions, ModelSource
+from aigc_cli.core.errors import UsageError
 from aigc_cli.core.events import Caution, Done, Event, Loaded, ReasoningDelta, TextDelta
 from aigc_cli.core.request import Message, Sampling, TextRequest
 
@@ -51,6 +52,7 @@ class TorchTextEngine:
 
     def stream(self, request: TextRequest) -> Generator[Event, None, None]:
         started = time.perf_counter()
+        self._check_vocabulary(request.sampling)
         prompt = self.prompter.prompt(request)
         yield from self._cautions(request, prompt)
         seed = secrets.randbits(32) if request.seed is None else request.seed
@@ -67,6 +69,12 @@ class TorchTextEngine:
         gc.collect()
         if self.placement.device.startswith("cuda"):
             torch.cuda.empty_cache()
+
+    def _check_vocabulary(self, sampling: Sampling) -> None:
+        size = self.decoder.model.get_output_embeddings().weight.shape[0]
+        for token, _ in sampling.logit_bias:
+            if token >= size:
+                raise UsageError(f"--logit-bias: there is no token {token}", f"this model's vocabulary has {size} tokens, from 0 up")
 
     def _cautions(self, request: TextRequest, prompt: Prompt) -> Iterator[Event]:
         while self.unsaid_cautions:
@@ -170,6 +178,7 @@ class TorchTextEngine:
             mode=run.prompt.mode,
             kept=run.prompt.kept,
             dropped=run.prompt.dropped,
+            context_length=self.prompter.context_length,
             peak_memory=devices.peak_memory(self.placement.device),
         )
 

@@ -68,7 +68,7 @@ def load_transcript(path: Path) -> Transcript:
     value = read_json(path)
     whole = value if isinstance(value, dict) else {"messages": value}
     messages, settings = whole.get("messages"), whole.get("settings", {})
-    if not isinstance(messages, list) or not isinstance(settings, dict):
+    if not isinstance(messages, list) or not messages or not isinstance(settings, dict):
         raise UsageError(f"{path}: there is no list of messages in it", HINT)
     for at, message in enumerate(messages, 1):
         if not isinstance(message, dict) or not isinstance(message.get("content"), str):

@@ -16,6 +16,7 @@ from aigc_cli.core.errors import UsageError
 from aigc_cli.core.events import Event
 from aigc_cli.options import Files, LengthOptions, ModelOptions, OutputOptions, SamplingOptions, System
 from aigc_cli.settings import Settings, folders
+from aigc_cli.signals import leaving_at_once
 from aigc_cli.text_input import gather_text, read_text
 
 if TYPE_CHECKING:
@@ -96,7 +97,8 @@ def talk(before: Transcript, attached: list[str], model: ModelOptions, settings:
         with line_mode():
             return open_with_status(other, settings, output), standing_options(other, settings)
 
-    engine = open_with_status(model, settings, output)
+    with leaving_at_once():
+        engine = open_with_status(model, settings, output)
 
     from aigc_cli.chat.loop import converse
     from aigc_cli.chat.prompt import LineEditor

@@ -14,6 +14,7 @@ from aigc_cli.core.errors import AigcError
 from aigc_cli.core.events import Progress
 from aigc_cli.core.units import format_size
 from aigc_cli.options import OutputOptions
+from aigc_cli.signals import leaving_at_once
 
 if TYPE_CHECKING:
     from aigc_cli.backends.device import Placement
@@ -44,7 +45,8 @@ def doctor(options: OutputOptions) -> None:
 
     output = open_output(options)
     try:
-        report = examine(output)
+        with leaving_at_once():
+            report = examine(output)
     finally:
         output.clear_progress()
     if options.json:

@@ -12,6 +12,7 @@ from aigc_cli.core.events import Caution, Event
 from aigc_cli.core.request import Message, TextRequest
 from aigc_cli.options import LengthOptions, ModelOptions, SamplingOptions
 from aigc_cli.settings import PROJECT_FILE, Settings, folders, remote_model_refused
+from aigc_cli.signals import leaving_at_once
 
 if TYPE_CHECKING:
     from aigc_cli.render.output import Output
@@ -45,7 +46,8 @@ def model_name(options: ModelOptions, settings: Settings) -> str:
 
 def run_request(request: TextRequest, options: ModelOptions, settings: Settings) -> Iterator[Event]:
     """Everything that happens, from the model's name to the last token."""
-    engine = yield from open_engine(options, settings)
+    with leaving_at_once():
+        engine = yield from open_engine(options, settings)
     try:
         yield engine.loaded
         if request.num_beams > 1:

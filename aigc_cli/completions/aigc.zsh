@@ -92,7 +92,7 @@ _aigc_command_chat() {
         '(--no-repeat-ngram-size)--no-repeat-ngram-size=[Never say the same N tokens twice.]:no-repeat-ngram-size: ' \
         '*--logit-bias=[Add BIAS to the logit of a token id; repeatable.]:logit-bias: ' \
         '(--seed)--seed=[Same seed, same text; without one it is drawn and reported.]:seed: ' \
-        '(--max-new-tokens)--max-new-tokens=[Stop after N tokens \[default\: 1024, or what the context leaves\].]:max-new-tokens: ' \
+        '(--max-new-tokens)--max-new-tokens=[Stop after N tokens; without it after 1024, or when the context is full.]:max-new-tokens: ' \
         '(--min-new-tokens)--min-new-tokens=[Do not end before N tokens.]:min-new-tokens: ' \
         '*--stop=[End before this string; repeatable.]:stop: ' \
         '(--truncate)--truncate=[When the input does not fit\: drop the oldest turns, or the middle.]:truncate:(oldest middle)' \
@@ -131,7 +131,7 @@ _aigc_command_complete() {
         '(--no-repeat-ngram-size)--no-repeat-ngram-size=[Never say the same N tokens twice.]:no-repeat-ngram-size: ' \
         '*--logit-bias=[Add BIAS to the logit of a token id; repeatable.]:logit-bias: ' \
         '(--seed)--seed=[Same seed, same text; without one it is drawn and reported.]:seed: ' \
-        '(--max-new-tokens)--max-new-tokens=[Stop after N tokens \[default\: 1024, or what the context leaves\].]:max-new-tokens: ' \
+        '(--max-new-tokens)--max-new-tokens=[Stop after N tokens; without it after 1024, or when the context is full.]:max-new-tokens: ' \
         '(--min-new-tokens)--min-new-tokens=[Do not end before N tokens.]:min-new-tokens: ' \
         '*--stop=[End before this string; repeatable.]:stop: ' \
         '(--truncate)--truncate=[When the input does not fit\: drop the oldest turns, or the middle.]:truncate:(oldest middle)' \

@@ -33,7 +33,6 @@ class AigcError(Exception):
         self.message = message
         self.hint = hint
 
-
     def to_json(self, status: ExitStatus | None = None) -> dict[str, Any]:
         """The `error` event."""
         return {"event": "error", "t": 0.0, "message": self.message, "hint": self.hint, "status": int(status or self.status)}

@@ -107,4 +107,5 @@ class Done(Event):
     dropped: int | None = None
     peak_memory: int | None = None
     cached_tokens: int | None = None
+    context_length: int | None = None
     finish_reasons: tuple[str, ...] | None = None

@@ -60,8 +60,8 @@ class Sampling:
         check("--no-repeat-ngram-size", self.no_repeat_ngram_size, 0)
         for token, bias in self.logit_bias:
             check("--logit-bias", token, 0)
-            if math.isnan(bias):
-                raise UsageError("--logit-bias: a bias must be a number, not nan")
+            if math.isnan(bias) or bias == math.inf:
+                raise UsageError(f"--logit-bias: a bias must be a number or -inf, not {bias}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,5 +130,5 @@ def check(option: str, value: float | None, low: float, high: float = math.inf, 
         return
     if math.isnan(value) or math.isinf(value) or not (low < value if low_open else low <= value) or value > high:
         above = "above" if low_open else "at least"
-        bound = f"{above} {low:g}" + ("" if math.isinf(high) else f" and at most {high:g}")
-        raise UsageError(f"{option} must be {bound}, not {value:g}")
+        bound = f"{above} {low:g}" + ("" if math.isinf(high) else f" and at most {high if isinstance(high, int) else format(high, 'g')}")
+        raise UsageError(f"{option} must be {bound}, not {value if isinstance(value, int) else format(value, 'g')}")

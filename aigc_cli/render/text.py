@@ -102,11 +102,17 @@ def show_done(done: Done, output: Output) -> None:
     if done.dropped:
         output.caution(f"the input was cut: {done.kept} tokens kept, {done.dropped} dropped")
     reasons = done.finish_reasons or (done.finish_reason,)
-    if len(reasons) == 1 and reasons[0] == "length":
-        output.note(f"aigc: stopped at {done.completion_tokens} tokens, before the model had ended (--max-new-tokens)")
-    elif cut := reasons.count("length"):
-        output.note(f"aigc: {cut} of {len(reasons)} completions stopped before the model had ended (--max-new-tokens)")
+    if cut := reasons.count("length"):
+        what = f"stopped at {done.completion_tokens} tokens," if len(reasons) == 1 else f"{cut} of {len(reasons)} completions stopped"
+        output.note(f"aigc: {what} before the model had ended ({limit_met(done)})")
     output.detail(" · ".join([*figures(done), *details(done)]))
+
+
+def limit_met(done: Done) -> str:
+    """What a text that was stopped by its length ran into."""
+    used = (done.prompt_tokens or 0) + (done.completion_tokens or 0) // len(done.finish_reasons or (1,))
+    is_full = done.context_length is not None and used >= done.context_length
+    return f"the context of {done.context_length} tokens is full" if is_full else "--max-new-tokens"
 
 
 def show_figures(done: Done, output: Output) -> None:

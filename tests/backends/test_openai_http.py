@@ -121,6 +121,12 @@ def test_an_option_the_protocol_lacks_is_refused_before_any_traffic(ask: Ask, se
     assert server.requests == []
 
 
+def test_an_alias_is_the_users_own_and_the_endpoint_gets_its_own_name(run: Callable[..., Result], server: OpenAIServer) -> None:
+    run("models", "alias", "gpt", "openai:test")
+    result = run("complete", "-m", "gpt", "--base-url", server.url, "hi", "--json")
+    assert (server.bodies[0]["model"], result.events[-1]["model"]) == ("test", "openai:test")
+
+
 def test_raw_mode_continues_the_text(ask: Ask, server: OpenAIServer) -> None:
     result = ask("--raw", "--seed", "3", "--json")
     assert server.requests[0].path == "/v1/completions"

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, GPT2TokenizerFast
 
 from aigc_cli.backends.text_stream import DeltaBuffer, Detokenizer, byte_token_ids
 from aigc_cli.backends.torch_text import TorchTextEngine
 from aigc_cli.core.engine import EngineOptions, ModelSource
-from aigc_cli.core.errors import ContextOverflowError, UsageError
+from aigc_cli.core.errors import AigcError, ContextOverflowError, ModelError, UsageError
 from aigc_cli.core.events import Caution, Done, Event, TextDelta
 from aigc_cli.core.request import Message, Sampling, TextRequest
 from tests.backends.tiny_models import ARCHITECTURES, build_model, build_tokenizer
@@ -131,6 +132,63 @@ def test_logit_bias_forces_a_token(engine: TorchTextEngine) -> None:
     token = engine.tokenizer("fox", add_special_tokens=False).input_ids[0]
     events = list(engine.stream(ask(PROMPT, max_new_tokens=3, sampling=Sampling(temperature=0.0, logit_bias=((token, 1000.0),)))))
     assert texts(events)[0] == engine.tokenizer.decode([token] * 3)
+
+
+@pytest.mark.parametrize("num_beams", [1, 3])
+def test_a_bias_outside_the_vocabulary_is_refused(engine: TorchTextEngine, num_beams: int) -> None:
+    with pytest.raises(UsageError, match=r"there is no token 99999"):
+        list(engine.stream(ask(PROMPT, num_beams=num_beams, sampling=Sampling(logit_bias=((99999, 1.0),)))))
+
+
+class TestDamagedWeights:
+    """What loads and yet is not sound is said."""
+
+    def change(self, folder: Path, **tensors: torch.Tensor | None) -> Path:
+        weights = load_file(folder / "model.safetensors")
+        for name, tensor in tensors.items():
+            weights.pop(name, None)
+            if tensor is not None:
+                weights[name] = tensor
+        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        return folder
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        return build_model(tmp_path / "damaged", "llama")
+
+    @pytest.mark.parametrize("value", [torch.nan, 1e38])
+    def test_numbers_that_are_not_finite_stop_the_text(self, folder: Path, value: float) -> None:
+        name = "model.layers.1.mlp.down_proj.weight"
+        engine = open_engine(self.change(folder, **{name: torch.full((32, 64), value)}))
+        with pytest.raises(AigcError, match="not a number"):
+            list(engine.stream(ask(PROMPT)))
+
+    def test_missing_tensors(self, folder: Path) -> None:
+        with pytest.raises(ModelError, match=r"1 tensors are missing, model\.norm\.weight"):
+            open_engine(self.change(folder, **{"model.norm.weight": None}))
+
+    def test_tensors_of_another_shape(self, folder: Path) -> None:
+        with pytest.raises(ModelError, match=r"model\.norm\.weight is \(7,\) in the file and \(32,\) by its config"):
+            open_engine(self.change(folder, **{"model.norm.weight": torch.ones(7)}))
+
+    def test_tensors_that_nothing_uses(self, folder: Path) -> None:
+        engine = open_engine(self.change(folder, **{"model.layers.7.extra.weight": torch.ones(7)}))
+        cautions = [event.message for event in engine.stream(ask(PROMPT)) if isinstance(event, Caution)]
+        assert cautions == ["1 tensors in the file belong to no part of this model, model.layers.7.extra.weight among them"]
+
+    def test_a_tokenizer_that_is_no_json(self, folder: Path) -> None:
+        (folder / "tokenizer.json").write_text("{ broken")
+        with pytest.raises(ModelError, match=r"the tokenizer in .* cannot be read"):
+            open_engine(folder)
+
+    def test_a_model_that_wants_code_of_its_own(self, folder: Path) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        config |= {"model_type": "unheard-of", "auto_map": {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}}
+        (folder / "config.json").write_text(json.dumps(config))
+        (folder / "evil.py").write_text("open('ran', 'w')")
+        with pytest.raises(ModelError, match="never runs code"):
+            open_engine(folder)
+        assert not Path("ran").exists()
 
 
 class TestCache:

@@ -41,6 +41,9 @@ def test_empty_input_is_refused_before_a_model_is_opened(run: Run, fake: type[Fa
         (["--top-p", "2"], "--top-p must be above 0 and at most 1"),
         (["--max-new-tokens", "0"], "--max-new-tokens must be at least 1"),
         (["--raw", "--instruct"], "contradict"),
+        (["-q", "-v"], "contradict"),
+        (["--seed", "18446744073709551616"], "not 18446744073709551616"),
+        (["--logit-bias", "5=inf"], "-inf"),
         (["--raw", "-s", "Be brief"], "system"),
         (["--early-stopping"], "--num-beams"),
         (["--num-beams", "4", "--temperature", "0.5"], "contradict"),
@@ -99,6 +102,12 @@ def test_a_length_stop_and_a_cut_are_said(run: Run, fake: type[FakeTextEngine]) 
     assert "stopped at 1 token" in result.stderr
     assert "10 tokens kept, 5 dropped" in result.stderr
     assert "5 dropped" in run("complete", "x", "-q", input="").stderr
+
+
+def test_a_full_context_is_not_blamed_on_the_length(run: Run, fake: type[FakeTextEngine]) -> None:
+    full = Done(finish_reason="length", prompt_tokens=3, completion_tokens=5, context_length=8)
+    fake.replies = [[TextDelta(text="a"), full]]
+    assert "the context of 8 tokens is full" in run("complete", "x", input="").stderr
 
 
 def test_settings_fill_what_the_command_line_leaves_open(run: Run, fake: type[FakeTextEngine], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,29 +23,33 @@ class Stream(io.StringIO):
 
 
 @pytest.fixture
-def stderr(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stream:
-    """A terminal; there is none behind stdin unless a test makes one."""
-    stream = Stream()
-    monkeypatch.setattr(sys, "stderr", stream)
+def streams(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
+    """The process's streams, all at one terminal; behind them there is none unless a test makes one."""
+    streams = SimpleNamespace(stdin=Stream(), stderr=Stream())
+    monkeypatch.setattr(confirm, "sys", streams)
     monkeypatch.setattr(confirm, "TERMINAL", str(tmp_path / "tty"))
-    return stream
+    return streams
 
 
-@pytest.mark.parametrize(
-    ("typed", "agreed"), [("y\n", True), ("YES\n", True), ("\n", False), ("no\n", False), ("好\n", False), ("", False)]
-)
-def test_only_a_yes_is_one(stderr: Stream, monkeypatch: pytest.MonkeyPatch, typed: str, agreed: bool) -> None:
-    monkeypatch.setattr(sys, "stdin", Stream(typed))
+@pytest.mark.parametrize("typed", ["y\n", "YES\n", " y \n"])
+def test_a_yes_is_one(streams: SimpleNamespace, typed: str) -> None:
+    streams.stdin = Stream(typed)
     ask = confirm.terminal_confirm()
     assert ask
-    assert ask("删除 \x1b[2J?") is agreed
-    assert stderr.getvalue().rstrip("\n").endswith("? [y/N] ")
-    assert "\x1b" not in stderr.getvalue()
+    assert ask("删除?") is True
+    assert streams.stderr.getvalue() == "删除? [y/N] "
+
+
+@pytest.mark.parametrize("typed", ["\n", "no\n", "好\n", ""])
+def test_anything_else_is_a_no(streams: SimpleNamespace, typed: str) -> None:
+    streams.stdin = Stream(typed)
+    assert confirm.ask("Delete \x1b[2J?") is False
+    assert "\x1b" not in streams.stderr.getvalue()
 
 
 @pytest.mark.parametrize("stdin", [Stream("y\n", is_terminal=False), None])
-def test_what_is_piped_in_is_no_answer(stderr: Stream, monkeypatch: pytest.MonkeyPatch, stdin: Stream | None) -> None:
-    monkeypatch.setattr(sys, "stdin", stdin)
+def test_what_is_piped_in_is_no_answer(streams: SimpleNamespace, stdin: Stream | None) -> None:
+    streams.stdin = stdin
     assert confirm.terminal_confirm() is None
     Path(confirm.TERMINAL).write_text("n\n")
     ask = confirm.terminal_confirm()
@@ -53,7 +57,6 @@ def test_what_is_piped_in_is_no_answer(stderr: Stream, monkeypatch: pytest.Monke
     assert ask("Download?") is False
 
 
-def test_nobody_sees_a_question_on_a_stderr_that_is_no_terminal(stderr: Stream, monkeypatch: pytest.MonkeyPatch) -> None:
-    stderr.is_terminal = False
-    monkeypatch.setattr(sys, "stdin", Stream("y\n"))
+def test_nobody_sees_a_question_on_a_stderr_that_is_no_terminal(streams: SimpleNamespace) -> None:
+    streams.stderr.is_terminal = False
     assert confirm.terminal_confirm() is None
