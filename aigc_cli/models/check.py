@@ -30,6 +30,7 @@ BYTE_TOKENIZERS = ("ByT5Tokenizer", "CanineTokenizer", "PerceiverTokenizer")  # 
 GENERATIVE = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
 GENERATIVE_BASES = ("BartModel", "MBartModel", "T5Model", "GPT2Model")  # their head is the embedding, so nothing is missing
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"  # what a clone without Git LFS leaves in a large file's place
 CONVERT = "a pickle can run code when it is loaded: convert it with the model's save_pretrained(), which writes safetensors"
 FETCH_AGAIN = "fetch the file again: it was cut short or altered on its way"
 
@@ -44,9 +45,18 @@ def check_model(path: Path) -> tuple[SourceKind, Path]:
         return "gguf", path
     if path.suffix.lower() == ".safetensors":
         return check_single_file(path)
-    if path.suffix.lower() in PICKLES:
+    if path.suffix.lower() in PICKLES and is_pickle(path):
         raise ModelError(f"{path} is a pickle", CONVERT)
     raise ModelError(f"{path} is no model that aigc knows", "name a transformers folder, or a .gguf file")
+
+
+def is_pickle(path: Path) -> bool:
+    """Whether it begins as torch.save's files do: a zip archive, or a bare pickle of protocol 2 and up."""
+    try:
+        with path.open("rb") as file:
+            return file.read(4).startswith((b"PK\x03\x04", b"\x80"))
+    except OSError as error:
+        raise cannot_read(path, error) from error
 
 
 def check_folder(folder: Path) -> None:
@@ -149,9 +159,16 @@ def read_header(path: Path) -> Header:
     try:
         return read(path)
     except DamagedFileError as error:
+        if is_lfs_pointer(path):
+            raise ModelError(f"{path} is a pointer of Git LFS, not the file itself", "fetch the file: git lfs pull") from error
         raise ModelError(f"{path} is damaged: {error}", FETCH_AGAIN) from error
     except OSError as error:
         raise cannot_read(path, error) from error
+
+
+def is_lfs_pointer(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(LFS_POINTER)) == LFS_POINTER
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -175,11 +175,13 @@ def test_a_tokenizer_of_bytes_needs_no_vocabulary(tmp_path: Path) -> None:
 
 
 def test_single_files_that_are_no_model(tmp_path: Path) -> None:
-    write_files(tmp_path, {"a.safetensors": safetensors_bytes(), "b.pth": b"", "c.txt": b"", "d.bin": b""})
+    write_files(tmp_path, {"a.safetensors": safetensors_bytes(), "b.pth": b"PK\x03\x04", "c.txt": b"", "d.bin": b"\x80\x02"})
     assert "has no config.json beside it" in refusal(tmp_path / "a.safetensors")
     assert "b.pth is a pickle" in refusal(tmp_path / "b.pth")
     assert "d.bin is a pickle" in refusal(tmp_path / "d.bin")
     assert "is no model that aigc knows" in refusal(tmp_path / "c.txt")
+    write_files(tmp_path, {"llama2c.bin": b"\x00\x01\x00\x00"})
+    assert "is no model that aigc knows" in refusal(tmp_path / "llama2c.bin")
     write_files(tmp_path, model_files())
     assert "is not the weights of the model in its folder" in refusal(tmp_path / "a.safetensors")
 
@@ -211,3 +213,10 @@ def test_changed_bytes_are_refused_or_pass_and_nothing_else(data: Path, tmp_path
         path.write_bytes(whole[:at] + b"\xff" + whole[at + 1 :])
         with contextlib.suppress(ModelError):
             check_model(path)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.gguf"])
+def test_a_pointer_of_git_lfs_is_told(tmp_path: Path, name: str) -> None:
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+    write_files(tmp_path, model_files() | {name: pointer})
+    assert "git lfs pull" in refusal(tmp_path / name)
