@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -89,7 +90,10 @@ def report_error(error: AigcError, argv: list[str], status: ExitStatus, cause: B
 def entry() -> NoReturn:
     """The console script."""
     signal.signal(signal.SIGTERM, raise_terminated)
-    sys.exit(int(with_streams(main)))
+    status = int(with_streams(main))
+    with contextlib.suppress(OSError):
+        sys.stderr.flush()
+    os._exit(status)  # all is flushed and closed; to take torch apart would take another second
 
 
 def with_streams(command: Callable[[], int]) -> int:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 
 from aigc_cli.core.engine import EngineOptions, ModelSource, TextEngine
@@ -28,6 +31,18 @@ def open_text_engine(source: ModelSource, options: EngineOptions) -> TextEngine:
     except KeyError:
         raise ModelError(f"no text engine takes a model of kind {source.kind!r}", f"there is: {', '.join(ENGINES['text'])}") from None
     started = time.perf_counter()
-    engine: TextEngine = getattr(import_module(module), name)(source, options)
+    with no_garbage_collection():
+        engine: TextEngine = getattr(import_module(module), name)(source, options)
     engine.loaded = dataclasses.replace(engine.loaded, seconds=time.perf_counter() - started)  # imports counted
     return engine
+
+
+@contextmanager
+def no_garbage_collection() -> Iterator[None]:
+    """For imports: they make half a million objects that all stay, and looking through them costs a fifth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()

@@ -66,8 +66,8 @@ class TorchTextEngine:
 
     def close(self) -> None:
         del self.decoder
-        gc.collect()
         if self.placement.device.startswith("cuda"):
+            gc.collect()
             torch.cuda.empty_cache()
 
     def _check_vocabulary(self, sampling: Sampling) -> None:
