@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 .PHONY: demo test test-slow lint docs bench clean
 
 demo: $(INSTALLED)  ## install, and write a story with the built-in model
-	$(BIN)/aigc complete "Once upon a time, there was a little robot who" --max-new-tokens 120 --seed 7
+	$(BIN)/aigc complete "Once upon a time, there was a little robot who" --seed 1
 
 test: $(INSTALLED)  ## all quick tests
 	$(BIN)/python -m pytest

@@ -160,9 +160,9 @@ def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, output: Pa
         eos_token_id=[tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(END)],
         pad_token_id=tokenizer.pad_token_id,
         do_sample=True,
-        temperature=0.7,
+        temperature=0.6,
         top_p=0.9,
-        repetition_penalty=1.05,
+        repetition_penalty=1.15,  # small models repeat themselves
     )
     shipped.to(torch.bfloat16).save_pretrained(output)
     tokenizer.save_pretrained(output)
