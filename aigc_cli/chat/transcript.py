@@ -68,7 +68,7 @@ def load_transcript(path: Path) -> Transcript:
     value = read_json(path)
     whole = value if isinstance(value, dict) else {"messages": value}
     messages, settings = whole.get("messages"), whole.get("settings", {})
-    if not isinstance(messages, list) or not messages or not isinstance(settings, dict):
+    if not isinstance(messages, list) or not isinstance(settings, dict):
         raise UsageError(f"{path}: there is no list of messages in it", HINT)
     for at, message in enumerate(messages, 1):
         if not isinstance(message, dict) or not isinstance(message.get("content"), str):
@@ -76,6 +76,8 @@ def load_transcript(path: Path) -> Transcript:
     system = messages.pop(0)["content"] if messages and messages[0].get("role") == "system" else None
     question = messages.pop()["content"] if messages and messages[-1].get("role") == "user" else ""
     parameters = checked_settings(path, settings)
+    if not (messages or question or system or parameters):
+        raise UsageError(f"{path}: there is no message in it", HINT)
     return Transcript(tuple(to_turns(path, messages)), system, whole.get("model"), parameters, question, path)
 
 

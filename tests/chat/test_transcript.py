@@ -67,6 +67,7 @@ def message(role: str, content: object = "x") -> dict[str, object]:
     [
         ("{", "a.json:1: not JSON"),
         ("3", "no list of messages"),
+        ([], "no message in it"),
         ('[{"role": "user", "content": "\\ud83d"}]', r"\\ud83d is half a character"),
         ('{"messages": [], "settings": {"stop": ["\\ude00"]}}', r"\\ude00 is half a character"),
         ("[" * 100_000, "too deep"),

@@ -7,7 +7,6 @@ import sys
 
 import pytest
 
-from aigc_cli.render.confirm import ask, terminal_confirm
 from aigc_cli.render.output import Output
 from aigc_cli.render.table import Section, write_fields, write_sections, write_table
 from aigc_cli.render.width import cells, one_line
@@ -87,20 +86,3 @@ def test_one_line_is_cut_by_cells() -> None:
     assert one_line(" a\n\tb  c ") == "a b c"
     assert one_line("床前明月光" * 3, 9) == "床前明月…"
     assert cells(one_line("word 字 " * 1000)) <= 60
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected"), [("y\n", True), ("YES \n", True), ("n\n", False), ("\n", False), ("", False), ("yep\n", False)]
-)
-def test_only_yes_is_a_yes(monkeypatch: pytest.MonkeyPatch, answer: str, expected: bool) -> None:
-    stdout, stderr = terminal(monkeypatch, 80)
-    monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
-    assert ask("下载 1.4 GiB?") is expected
-    assert stderr.shown().startswith("下载 1.4 GiB? [y/N] ")
-    assert stdout.shown() == ""
-
-
-def test_without_a_terminal_there_is_nobody_to_ask(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal(monkeypatch, 80)
-    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
-    assert terminal_confirm() is None
