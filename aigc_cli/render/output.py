@@ -97,7 +97,7 @@ class Output:
 
     def _say(self, message: str, colour: str) -> None:
         self._make_way()
-        message = sanitize(message) if self.stderr_is_terminal else message
+        message = wrapped(sanitize(message), stderr_columns()) if self.stderr_is_terminal else message
         if self.stderr_colour and colour:
             message = f"{colour}{message}{RESET}"
         self._write_stderr(message + "\n")
@@ -135,6 +135,23 @@ class Output:
         if self._bar_is_shown:
             self._write_stderr("\r\x1b[K")
             self._bar_is_shown = False
+
+
+def wrapped(message: str, width: int) -> str:
+    """The message with its lines broken between words, each below its own indentation."""
+    if all(len(line) * 2 < width for line in message.split("\n")):  # no character takes more than two cells
+        return message
+    from aigc_cli.render.wrap import LineWriter  # costs 20 ms, which a run without such a line need not pay
+
+    pieces: list[str] = []
+    writer = LineWriter(pieces.append, lambda: width, colour=False)
+    for line in message.split("\n"):
+        text = line.lstrip(" ")
+        indentation = [(line[: len(line) - len(text)], "")]
+        writer.begin(indentation, indentation)
+        writer.put(text)
+        writer.end_line()
+    return "".join(pieces).removesuffix("\n")
 
 
 def stderr_columns() -> int:

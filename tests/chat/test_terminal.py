@@ -89,7 +89,7 @@ def terminal() -> Iterator[Callable[..., Terminal]]:
 def test_a_session(terminal: Callable[..., Terminal]) -> None:
     screen = terminal(columns=40)
     screen.wait_for("This is builtin:text")
-    screen.wait_for("/help lists the commands")
+    screen.wait_for("lists the commands")
     screen.type("**你好** there\r")
     screen.wait_for("你好 there\n")  # rendered
     screen.wait_for("42.0 tokens/s · context 4/2,048\n")  # as much as 40 columns hold

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -141,3 +142,21 @@ def test_json_keeps_chinese_readable(screen):
     opened = screen()
     opened.output.write_json({"text": "你好"})
     assert opened.stdout.text == '{"text": "你好"}\n'
+
+
+def test_remarks_wrap_between_words_on_a_narrow_terminal(screen):
+    opened = screen(terminal="stderr")
+    opened.output.error("the prompt has 2000 tokens; the model's context holds 1024", "allow a cut with --truncate oldest or 从中间截断")
+    lines = re.sub(r"\x1b\[\d*m", "", opened.stderr.text).splitlines()
+    assert lines == [
+        "aigc: the prompt has 2000 tokens; the",
+        "model's context holds 1024",
+        "      allow a cut with --truncate oldest",
+        "      or 从中间截断",
+    ]
+
+
+def test_remarks_in_a_pipe_are_one_line_however_long(screen):
+    opened = screen()
+    opened.output.note("word " * 50)
+    assert opened.stderr.text == "word " * 50 + "\n"
