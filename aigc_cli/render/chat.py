@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from aigc_cli.core.errors import AigcError
 from aigc_cli.core.events import Caution, Done, Event, ReasoningDelta, TextDelta
 from aigc_cli.render.markdown import MarkdownStream
-from aigc_cli.render.output import Output
+from aigc_cli.render.output import Output, stderr_columns
 from aigc_cli.render.text import render_text, show_done, show_remark
 from aigc_cli.render.width import cells
 from aigc_cli.render.wrap import LineWriter
@@ -128,6 +126,4 @@ def write_rows(rows: Sequence[tuple[str, str]], write: Callable[[str], None]) ->
 
 def width() -> int:
     """Columns of the terminal, also where stdout is a pipe."""
-    stderr = sys.__stderr__
-    fallback = os.get_terminal_size(stderr.fileno()) if stderr and stderr.isatty() else (80, 24)
-    return shutil.get_terminal_size(fallback).columns
+    return shutil.get_terminal_size((stderr_columns(), 24)).columns

@@ -159,7 +159,7 @@ def stderr_columns() -> int:
     if os.environ.get("COLUMNS", "").isdecimal():
         return int(os.environ["COLUMNS"]) or 80
     try:
-        return os.get_terminal_size(sys.stderr.fileno()).columns
+        return os.get_terminal_size(sys.stderr.fileno()).columns or 80  # 0 is a terminal that does not know its size
     except (OSError, ValueError):
         return 80
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 
 import pytest
 
@@ -160,3 +162,12 @@ def test_remarks_in_a_pipe_are_one_line_however_long(screen):
     opened = screen()
     opened.output.note("word " * 50)
     assert opened.stderr.text == "word " * 50 + "\n"
+
+
+def test_a_terminal_that_does_not_know_its_size_has_the_usual_one(screen, monkeypatch):
+    monkeypatch.delenv("COLUMNS")
+    monkeypatch.setattr(os, "get_terminal_size", lambda descriptor: os.terminal_size((0, 0)))
+    opened = screen(terminal="stderr")
+    monkeypatch.setattr(sys.stderr, "fileno", lambda: 2)
+    opened.output.note("word " * 12)
+    assert len(opened.stderr.text.splitlines()) == 1
