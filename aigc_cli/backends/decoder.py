@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from aigc_cli.core.errors import UsageError
+
 CACHE_NAMES = ("past_key_values", "cache_params", "state")  # what transformers' models call theirs, commonest first
 
 
@@ -36,6 +38,9 @@ class Decoder:
 
     def prefill(self, ids: Sequence[int], n: int) -> tuple[Tensor, Tensor, int]:
         """Logits (n, V) for what follows the prompt, the decoder's ids so far (n, S), and how many came from the cache."""
+        if n > 1 and self.cache_name == "state":
+            hint = "transformers gets its state wrong in a batch: ask several times instead, each with a seed of its own"
+            raise UsageError("-n above 1 does not work with an RWKV model", hint)
         if not self.is_consistent:  # the last request was interrupted, or wrote several texts
             self.reset()
         if self.is_encoder_decoder:

@@ -103,6 +103,12 @@ def test_a_sampled_text_is_the_same_alone_and_beside_others(folder: Path) -> Non
         assert len(set(beside)) > 1
 
 
+@pytest.mark.parametrize("folder", ["rwkv"], indirect=True)
+def test_what_transformers_gets_wrong_in_a_batch_is_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match="RWKV"):
+        list(open_engine(folder).stream(ask(PROMPT, n=2)))
+
+
 def test_a_seed_that_is_drawn_is_reported_and_replays(engine: TorchTextEngine) -> None:
     sampling = Sampling(temperature=1.0)
     first = list(engine.stream(ask(PROMPT, sampling=sampling)))

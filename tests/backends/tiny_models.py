@@ -22,6 +22,7 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen3Config,
+    RwkvConfig,
     T5Config,
 )
 
@@ -56,6 +57,7 @@ ARCHITECTURES: dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]] = {
         MambaConfig,
         {"vocab_size": VOCAB_SIZE, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 8, "initializer_range": 0.3},
     ),
+    "rwkv": (RwkvConfig, {"vocab_size": VOCAB_SIZE, "hidden_size": 32, "num_hidden_layers": 2}),
     "t5": (
         T5Config,
         {"vocab_size": VOCAB_SIZE, "d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4, "initializer_factor": 4.0},
