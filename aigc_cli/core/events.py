@@ -79,6 +79,62 @@ class Caution(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainStep(Event):
+    """One update of the weights, `step` of `steps` (from 1).
+
+    loss: mean over the step's trained tokens, in nats.  tokens: all that training has seen so far, padding not counted.
+    tokens_per_second: since training began or was resumed, evaluation not counted.  samples: of this step.
+    """
+
+    event: ClassVar[str] = "train_step"
+    step: int
+    steps: int
+    epoch: float
+    loss: float
+    learning_rate: float
+    grad_norm: float
+    samples: int
+    tokens: int
+    tokens_per_second: float
+    peak_memory: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(Event):
+    """A figure measured on `split` ("validation", "test", "earlier") with the weights of `step`; 0 is before training."""
+
+    event: ClassVar[str] = "eval"
+    name: str
+    value: float
+    unit: str = ""
+    split: str = "validation"
+    step: int = 0
+    samples: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint(Event):
+    """All that is needed to go on from `step` lies in the folder `path`. best: no evaluation was better so far."""
+
+    event: ClassVar[str] = "checkpoint"
+    step: int
+    path: str
+    best: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer(Event):
+    """What a model says to the prompt of a row that was kept back: before training (step 0) and after."""
+
+    event: ClassVar[str] = "answer"
+    index: int
+    step: int
+    prompt: str
+    text: str
+    reference: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Done(Event):
     """The end of a request, and what it took.
 
