@@ -1,0 +1,101 @@
+"""What the first pass over the data gathers: a hash for each good row, the first of the bad ones, and counts."""
+
+from __future__ import annotations
+
+from array import array
+from collections import defaultdict
+from dataclasses import dataclass
+
+from aigc_cli.core.errors import UsageError
+from aigc_cli.core.sample import Origin, Sample, Split
+from aigc_cli.data.formats import KNOWN_FORMATS, LABELS, AnyFormat, UnknownFormatError, listed, sample_of
+from aigc_cli.data.row import BadRowError, Row
+from aigc_cli.data.split import hash_of
+
+ROWS_SHOWN = 20
+KEYS_KEPT = 1000
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """number: of all rows, in the order they are read."""
+
+    number: int
+    origin: Origin
+    error: str
+
+    def __str__(self) -> str:
+        return f"{self.origin}: {self.error}"
+
+
+class Survey:
+    """Grows by 8 bytes for a row. in_file: what each file holds, None standing for bad rows."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.hashes: defaultdict[tuple[Split, AnyFormat], array[int]] = defaultdict(lambda: array("Q"))
+        self.first: defaultdict[AnyFormat, list[tuple[int, Origin]]] = defaultdict(list)  # should it not be the format of all
+        self.bad: list[BadRow] = []
+        self.in_file: defaultdict[str, set[AnyFormat | None]] = defaultdict(set)
+        self.unknown = 0
+        self.keys: dict[str, None] = {}
+
+    def add(self, split: Split, file: str, row: Row) -> None:
+        self.rows += 1
+        found: AnyFormat | None = None
+        try:
+            found, _, content_hash = parse(row)
+        except BadRowError as error:
+            self.unknown += isinstance(error, UnknownFormatError)
+            if len(self.bad) < ROWS_SHOWN:
+                self.bad.append(BadRow(self.rows, Origin(file, row.line), str(error)))
+        else:
+            self.hashes[split, found].append(content_hash)
+            if len(self.first[found]) < ROWS_SHOWN:
+                self.first[found].append((self.rows, Origin(file, row.line)))
+        self.in_file[file].add(found)
+        if row.value and not row.value.keys() <= self.keys.keys() and len(self.keys) < KEYS_KEPT:
+            self.keys.update(dict.fromkeys(row.value))
+
+    def row_format(self) -> AnyFormat | None:
+        """The one that most rows of the training files have, of equals the first; None when every row is bad.
+
+        Raises: UsageError when no row has a known format, with the keys that were found.
+        """
+        counts = {found: len(hashes) for (split, found), hashes in self.hashes.items() if split == "train"}
+        if counts:
+            return max(counts, key=lambda found: counts[found])
+        if self.unknown:
+            raise UsageError(f"no row has a format that is known; the keys that were found: {listed(self.keys)}", KNOWN_FORMATS)
+        return None
+
+    def bad_count(self, row_format: AnyFormat | None) -> int:
+        return self.rows - sum(len(hashes) for (_, found), hashes in self.hashes.items() if found == row_format)
+
+    def first_bad(self, row_format: AnyFormat | None) -> list[BadRow]:
+        """The first bad rows, with those of another format among them."""
+        others = [
+            BadRow(number, origin, other_format(found, row_format))
+            for found, rows in self.first.items()
+            if row_format and found != row_format
+            for number, origin in rows
+        ]
+        return sorted(self.bad + others, key=lambda row: row.number)[:ROWS_SHOWN]
+
+    def files_with_bad(self, row_format: AnyFormat | None) -> set[str]:
+        return {file for file, found in self.in_file.items() if found - {row_format}}
+
+
+def parse(row: Row) -> tuple[AnyFormat, Sample | None, int]:
+    """A row's format, its sample and the hash of its content; a preference pair has neither of the two.
+
+    Raises: BadRowError.
+    """
+    if row.value is None:
+        raise BadRowError(row.error)
+    found, sample = sample_of(row.value)
+    return found, sample, hash_of(sample) if sample else 0
+
+
+def other_format(found: AnyFormat, row_format: AnyFormat) -> str:
+    return f"this row has {LABELS[found]}, the others have {LABELS[row_format]}"
