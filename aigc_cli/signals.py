@@ -1,4 +1,6 @@
-"""What Ctrl-C and SIGTERM do: raise where something is open that must be closed, leave at once where nothing is."""
+"""What Ctrl-C and SIGTERM do: raise where something is open that must be closed, leave at once where nothing is, wait
+where work should come to an end of its own.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import NoReturn
 
@@ -44,3 +47,40 @@ def leave(signum: int, frame: FrameType | None) -> NoReturn:
     if os.isatty(2):
         os.write(2, b"\n")  # a line that says what is being loaded may stand there
     os._exit(STATUSES[signal.Signals(signum)])
+
+
+@dataclass
+class Pending:
+    """The signal that came while signals were deferred; None until one does."""
+
+    number: signal.Signals | None = None
+
+    def raise_pending(self) -> None:
+        """Does now what the signal would have done then. Raises: KeyboardInterrupt for Ctrl-C, Terminated for SIGTERM."""
+        if self.number is not None:
+            raise KeyboardInterrupt if self.number is signal.SIGINT else Terminated
+
+
+@contextmanager
+def deferred() -> Iterator[Pending]:
+    """Lets work that asks for `number` stop where nothing is lost; the same signal again leaves at once.
+
+    Off the main thread, where Python delivers no signals, none is ever pending. A signal that the process was told to
+    ignore, as under nohup, stays ignored.
+    """
+    pending = Pending()
+    if threading.current_thread() is not threading.main_thread():
+        yield pending
+        return
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        if pending.number == signum:
+            leave(signum, frame)
+        pending.number = pending.number or signal.Signals(signum)
+
+    previous = {number: signal.signal(number, note) for number in STATUSES if signal.getsignal(number) != signal.SIG_IGN}
+    try:
+        yield pending
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

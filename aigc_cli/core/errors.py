@@ -60,3 +60,9 @@ class ContextOverflowError(AigcError):
     """Prompt and reply together do not fit the model's context."""
 
     status = ExitStatus.CONTEXT
+
+
+class BusyError(AigcError):
+    """Another run holds the folder."""
+
+    status = ExitStatus.BUSY

@@ -1,0 +1,253 @@
+"""The folder of a run: who may write to it, where things lie in it, and what of it may be removed.
+
+Only a folder that was new or empty becomes a run's, so all that goes by a name of ours in it was made by aigc.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import secrets
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+from aigc_cli.core.errors import AigcError, BusyError, UsageError
+from aigc_cli.core.finetune import FinetuneRequest
+from aigc_cli.core.units import format_size
+from aigc_cli.store.checkpoints import listed, order, remove_leftovers
+from aigc_cli.store.durable import met_full_disk, size_below, sync_folder, sync_tree
+from aigc_cli.store.event_log import read_events
+from aigc_cli.store.run_record import NAME, RunRecord, read_record, write_record
+
+LOCK, HOLDER = ".lock", ".holder"
+STDIN = "stdin.*"  # what came from there, for the second pass and for a resume
+MADE_BY_EVERY_RUN = ("checkpoints", "data", "tensorboard", "log.jsonl", "report.json", "report.html", "README.md", "aigc.json")
+RESULT, REMOVED = ".result.tmp-", ".removed-"
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where a run keeps what. may_replace: the user asked for --overwrite.
+
+    rejects: rows left out by the check of the data, which comes before the run proper.
+    """
+
+    path: Path
+    may_replace: bool = False
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def data(self) -> Path:
+        return self.path / "data"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.jsonl"
+
+    @property
+    def rejects(self) -> Path:
+        return self.path / "rejects.jsonl"
+
+    @property
+    def has_run(self) -> bool:
+        return (self.path / NAME).exists()
+
+
+@contextmanager
+def claim(path: Path, *, resume: bool = False, overwrite: bool = False) -> Iterator[RunFolder]:
+    """Holds a folder for one run, and makes it if need be. A folder in which no run was begun is left as it was found.
+
+    An earlier run is as yet untouched: `begin` replaces it.
+    Raises: BusyError while another process holds it; UsageError where it cannot be had: it is a file, may not be
+    written, holds files that are not ours, or a run that the user said nothing about, or none to resume.
+    """
+    if resume and overwrite:
+        raise UsageError("--resume and --overwrite contradict each other", "leave out one of the two")
+    run = RunFolder(path, may_replace=overwrite)
+    was_there = os.path.exists(path)
+    check_place(run, resume)
+    with held(run):
+        try:
+            check_earlier_run(run, resume)
+            remove_temporaries(run)
+            remove_leftovers(run.checkpoints)
+            yield run
+        finally:
+            if not run.has_run:
+                leave_as_found(run, was_there)
+
+
+def begin(run: RunFolder, record: RunRecord) -> None:
+    """Makes the claimed folder that of a new run. Of an earlier one, what it made is removed, and nothing else.
+
+    Raises: UsageError, with all in place, if the new run reads what would be removed.
+    """
+    if run.has_run:
+        if not run.may_replace:
+            raise ValueError(f"{run.path} was not claimed for overwriting")
+        remove_run(run, record.request)
+    write_record(run.path, record)
+
+
+def install(run: RunFolder, write: Callable[[Path], None]) -> None:
+    """Lets `write` fill a folder with the result's files and moves them into the run's: each is whole or not there.
+
+    Raises: AigcError when the disk is full; what `write` raises.
+    """
+    staging = run.path / f"{RESULT}{secrets.token_hex(4)}"
+    try:
+        staging.mkdir()
+        write(staging)
+        sync_tree(staging)
+        names = sorted(path.name for path in staging.iterdir())
+        record = read_record(run.path)
+        write_record(run.path, dataclasses.replace(record, made=tuple(sorted({*record.made, *names}))))  # first, lest one be nobody's
+        for name in names:
+            os.replace(staging / name, run.path / name)
+    except Exception as error:
+        if met_full_disk(error, run.path):
+            raise no_room(run.path, size_below(staging)) from error
+        raise
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    sync_folder(run.path)
+
+
+def remove_temporaries(run: RunFolder) -> None:
+    """What killed runs left behind: staging folders, and what `replace_file` was about to rename."""
+    replaced = [f".{name}-" for name in (*MADE_BY_EVERY_RUN, NAME)]
+    for prefix in (RESULT, REMOVED, *replaced):
+        for path in run.path.glob(f"{prefix}*"):
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+
+
+def check_place(run: RunFolder, resume: bool) -> None:
+    """Makes the folder, unless it is one that cannot become a run's. Raises: UsageError."""
+    path = run.path
+    if os.path.exists(path) and not path.is_dir():
+        raise UsageError(f"{path} is a file, not a folder", "name a folder after -o")
+    with writable(path):
+        names = sorted(os.listdir(path)) if os.path.exists(path) else []
+    if LOCK not in names and NAME not in names:
+        if resume:
+            raise UsageError(f"there is no run in {path} to resume", "leave out --resume to begin one, or check the name after -o")
+        if names:
+            others = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+            raise UsageError(f"{path} holds files that are not of a run: {others}", "choose another folder after -o")
+    with writable(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Raises: UsageError in place of an OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}", "choose another folder after -o") from error
+
+
+def check_earlier_run(run: RunFolder, resume: bool) -> None:
+    """Raises: UsageError unless the user said what to do with the run there is, or there is none."""
+    if not run.has_run:
+        if resume:
+            raise UsageError(f"the run in {run.path} ended before it began", "leave out --resume to begin it")
+        return
+    record = read_record(run.path)
+    if resume or run.may_replace:
+        return
+    if record.status == "complete":
+        hint = f"go on from its result with --continue {run.path} and another -o, or replace it with --overwrite"
+        raise UsageError(f"{run.path} holds a finished run", hint)
+    hint = "go on with --resume, replace it with --overwrite, or choose another -o"
+    raise UsageError(f"{run.path} holds a run that stopped {how_far(run)}", hint)
+
+
+def how_far(run: RunFolder) -> str:
+    """Up to where a resume would find things done, as its folders and its log have it; no checkpoint is read."""
+    found = listed(run.checkpoints)
+    if not found:
+        return "before its first checkpoint"
+    try:
+        steps = next((event["steps"] for event in read_events(run.log) if event["event"] == "train_step"), None)
+    except AigcError:  # a damaged log
+        steps = None
+    return f"at step {order(found[0])[0]}" + (f" of {steps}" if steps else "")
+
+
+@contextmanager
+def held(run: RunFolder) -> Iterator[None]:
+    """The system itself gives back the lock of a process that died. Raises: BusyError; UsageError for a read-only folder."""
+    lock, holder = filelock.FileLock(run.path / LOCK), run.path / HOLDER
+    with writable(run.path):
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise BusyError(f"another run holds {run.path}{who(holder)}", "wait for it to end, or choose another -o") from None
+    try:
+        with writable(run.path):
+            holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            holder.unlink()
+        lock.release()
+
+
+def who(holder: Path) -> str:
+    try:
+        value = json.loads(holder.read_text())
+        where = "" if value["host"] == socket.gethostname() else f" on {value['host']}"
+        return f" (process {value['pid']}{where})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""  # it has only just taken the lock
+
+
+def leave_as_found(run: RunFolder, was_there: bool) -> None:
+    """After a start that came to nothing. What the check of the data left, such as rejected rows, stays."""
+    with contextlib.suppress(OSError):  # Windows removes no file that is open
+        if set(os.listdir(run.path)) <= {LOCK, HOLDER}:
+            (run.path / HOLDER).unlink(missing_ok=True)
+            (run.path / LOCK).unlink(missing_ok=True)
+            if not was_there:
+                run.path.rmdir()
+
+
+def remove_run(run: RunFolder, request: FinetuneRequest) -> None:
+    """Renames away all that the earlier run made, its record last, and then removes it."""
+    inputs = [path for path in inputs_of(request) if path.is_relative_to(run.path.resolve())]
+    if inputs:
+        message = f"--overwrite would remove {run.path}, and this run reads {inputs[0]}"
+        raise UsageError(message, "choose another folder after -o")
+    made = [*MADE_BY_EVERY_RUN, *read_record(run.path).made]
+    if "-" not in request.data.paths:  # else they are the new run's
+        made += [path.name for path in run.path.glob(STDIN)]
+    gone = run.path / f"{REMOVED}{secrets.token_hex(4)}"
+    gone.mkdir()
+    for name in dict.fromkeys([*made, NAME]):
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(run.path / name, gone / name)
+    shutil.rmtree(gone, ignore_errors=True)  # what cannot be removed now is tried again when the next run starts
+
+
+def inputs_of(request: FinetuneRequest) -> list[Path]:
+    names = [*request.data.paths, *request.data.validation, *request.data.test, request.model]
+    names += [name for name in (request.tuning.from_scratch, request.tuning.continue_from) if name]
+    return [Path(name).resolve() for name in names if os.path.exists(name)]
+
+
+def no_room(folder: Path, written: int) -> AigcError:
+    free = format_size(shutil.disk_usage(folder).free)
+    message = f"no room for the result: it needs more than {format_size(written)}, {free} are free in {folder}; the checkpoints are whole"
+    return AigcError(message, "make room, then run the command again with --resume")
