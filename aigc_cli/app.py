@@ -12,7 +12,10 @@ from aigc_cli.commands.complete import complete
 from aigc_cli.commands.completion import completion
 from aigc_cli.commands.config import config_app
 from aigc_cli.commands.doctor import doctor
+from aigc_cli.commands.export import export
+from aigc_cli.commands.finetune import finetune
 from aigc_cli.commands.models import models_app
+from aigc_cli.commands.report import report
 from aigc_cli.options import expand_dataclasses
 
 app = typer.Typer(
@@ -38,9 +41,12 @@ def root(
     pass
 
 
-GENERATE, SET_UP = "Generate", "Models and set-up"
+GENERATE, TRAIN, FILES, SET_UP = "Generate", "Train", "Files", "Models and set-up"
 app.command(rich_help_panel=GENERATE)(expand_dataclasses(chat))
 app.command(rich_help_panel=GENERATE)(expand_dataclasses(complete))
+app.command(rich_help_panel=TRAIN)(expand_dataclasses(finetune))
+app.command(rich_help_panel=FILES)(expand_dataclasses(export))
+app.command(rich_help_panel=FILES)(expand_dataclasses(report))
 app.add_typer(models_app, name="models", rich_help_panel=SET_UP)
 app.add_typer(config_app, name="config", rich_help_panel=SET_UP)
 app.command(rich_help_panel=SET_UP)(expand_dataclasses(doctor))

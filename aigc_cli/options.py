@@ -45,6 +45,10 @@ class ModelOptions:
         typer.Option(help="Endpoint for openai:NAME, such as http://localhost:8080/v1.", rich_help_panel=MODEL),
     ] = None
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a large download.", rich_help_panel=MODEL)] = False
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATH[:SCALE]", help="LoRA to merge into the model: its folder; repeatable.", rich_help_panel=MODEL),
+    ] = None
 
 
 @dataclass

@@ -24,7 +24,10 @@ class FakeTextEngine:
     def __init__(self, source: ModelSource, options: EngineOptions) -> None:
         FakeTextEngine.sources.append(source)
         self.source, self.options = source, options
-        self.loaded = Loaded(model=source.name, device="cpu", dtype="float32", seconds=0.01, reason="fake", context_length=2048)
+        names = tuple(str(path) for path, _ in options.adapters) or None
+        self.loaded = Loaded(
+            model=source.name, device="cpu", dtype="float32", seconds=0.01, reason="fake", context_length=2048, adapters=names
+        )
 
     def stream(self, request: TextRequest) -> Generator[Event, None, None]:
         FakeTextEngine.requests.append(request)

@@ -47,6 +47,8 @@ class OpenAIEngine:
         for flag, value in (("--device", options.device), ("--dtype", options.dtype)):
             if value != "auto":
                 raise UsageError(f"{flag} {value} has no effect on a remote model", f"leave {flag} out, or set it to auto")
+        if options.adapters:
+            raise UsageError("--adapter has no effect on a remote model", "name a model that runs here with -m")
         self.source, self.timeout = source, options.timeout
         self.model = source.name.removeprefix(OPENAI)
         self.endpoint = endpoint_of(options, self.model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,8 +36,12 @@ class LoadedModel:
     cautions: tuple[str, ...]
 
 
-def load(source: ModelSource, placement: Placement) -> LoadedModel:
-    """Raises: ModelError for what transformers cannot load, OutOfMemoryError for what the device cannot hold."""
+def load(source: ModelSource, placement: Placement, adapters: Sequence[tuple[Path, float]] = ()) -> LoadedModel:
+    """adapters: as in EngineOptions; merged into the weights.
+
+    Raises: ModelError for what transformers cannot load or an adapter that does not fit, OutOfMemoryError for what the
+        device cannot hold.
+    """
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     folder, options = location(source)
@@ -47,6 +51,12 @@ def load(source: ModelSource, placement: Placement) -> LoadedModel:
             tokenizer = load_tokenizer(folder, options)
             model, cautions = load_weights(source, config, placement)
             generation_config = read_generation_config(folder, model)
+            ends = end_ids(generation_config, tokenizer)
+            if adapters:
+                from aigc_cli.backends.adapters import merge_adapters  # brings PEFT, which takes half a second
+
+                merge_adapters(model, adapters)
+                ends += adopt_template(tokenizer, adapters)
     except AigcError:
         raise
     except Exception as error:  # transformers raises almost anything for a file it does not know
@@ -55,7 +65,7 @@ def load(source: ModelSource, placement: Placement) -> LoadedModel:
     return LoadedModel(
         model=model,
         tokenizer=tokenizer,
-        end_ids=end_ids(generation_config, tokenizer),
+        end_ids=ends,
         context_length=context_length(config),
         sampling=sampling,
         cautions=(*cautions, *odd_settings),
@@ -98,7 +108,7 @@ def load_weights(source: ModelSource, config: Any, placement: Placement) -> tupl
     auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     model, report = auto.from_pretrained(
         folder,
-        dtype=getattr(torch, placement.dtype),
+        dtype=placement.dtype,
         use_safetensors=True,
         trust_remote_code=False,
         ignore_mismatched_sizes=True,  # to be told their names
@@ -132,6 +142,18 @@ def end_ids(generation_config: GenerationConfig, tokenizer: Any) -> tuple[int, .
     if ids is None:
         ids = tokenizer.eos_token_id
     return () if ids is None else tuple(ids) if isinstance(ids, list) else (ids,)
+
+
+def adopt_template(tokenizer: Any, adapters: Sequence[tuple[Path, float]]) -> tuple[int, ...]:
+    """Gives a model without a chat template the one that an adapter was trained with. Returns: what ends a turn there."""
+    for folder, _ in adapters:
+        if tokenizer.chat_template or not (folder / "tokenizer_config.json").exists():
+            continue
+        trained_with = load_tokenizer(folder, {"local_files_only": True})
+        tokenizer.chat_template = trained_with.chat_template
+        if tokenizer.chat_template and trained_with.eos_token in tokenizer.get_vocab():
+            return (tokenizer.convert_tokens_to_ids(trained_with.eos_token),)
+    return ()
 
 
 def context_length(config: Any) -> int | None:

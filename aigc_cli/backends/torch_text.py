@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -17,7 +18,7 @@ from aigc_cli.backends.decoder import Decoder
 from aigc_cli.backends.prompting import Prompt, Prompter
 from aigc_cli.backends.sampling import make_sampler
 from aigc_cli.backends.text_stream import Channel, DeltaBuffer, Detokenizer, byte_token_ids
-from aigc_cli.backends.torch_load import load, memory_errors
+from aigc_cli.backends.torch_load import LoadedModel, load, memory_errors
 from aigc_cli.core.engine import EngineOptions, ModelSource
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.events import Caution, Done, Event, Loaded, ReasoningDelta, TextDelta
@@ -30,9 +31,21 @@ class TorchTextEngine:
     """Implements TextEngine. Raises, when opened, ModelError, OutOfMemoryError, or UsageError for the device."""
 
     def __init__(self, source: ModelSource, options: EngineOptions) -> None:
-        placement = devices.choose(options.device, options.dtype)
         started = time.perf_counter()
-        parts = load(source, placement)
+        placement = devices.choose(options.device, options.dtype)
+        parts = load(source, placement, options.adapters)
+        self._hold(source, placement, parts, time.perf_counter() - started, adapter_names(options.adapters))
+
+    @classmethod
+    def over(cls, parts: LoadedModel, source: ModelSource, placement: devices.Placement) -> TorchTextEngine:
+        """An engine over weights that are in place already, as those under training are."""
+        engine = cls.__new__(cls)
+        engine._hold(source, placement, parts, 0.0, None)
+        return engine
+
+    def _hold(
+        self, source: ModelSource, placement: devices.Placement, parts: LoadedModel, seconds: float, adapters: tuple[str, ...] | None
+    ) -> None:
         self.source, self.placement = source, placement
         self.tokenizer, self.end_ids, self.sampling = parts.tokenizer, parts.end_ids, parts.sampling
         self.byte_ids = byte_token_ids(parts.tokenizer.get_vocab())
@@ -45,9 +58,10 @@ class TorchTextEngine:
             revision=source.revision,
             device=placement.device,
             dtype=placement.dtype,
-            seconds=time.perf_counter() - started,
+            seconds=seconds,
             reason=placement.reason,
             context_length=parts.context_length,
+            adapters=adapters,
         )
 
     def stream(self, request: TextRequest) -> Generator[Event, None, None]:
@@ -179,6 +193,7 @@ class TorchTextEngine:
             kept=run.prompt.kept,
             dropped=run.prompt.dropped,
             context_length=self.prompter.context_length,
+            adapters=self.loaded.adapters,
             peak_memory=devices.peak_memory(self.placement.device),
         )
 
@@ -263,6 +278,11 @@ class Run:
         for channel, text in pieces:
             kind: Callable[..., Event] = ReasoningDelta if channel == "reasoning" else TextDelta
             yield kind(t=self.clock(), text=text, index=index)
+
+
+def adapter_names(adapters: Sequence[tuple[Path, float]]) -> tuple[str, ...] | None:
+    """As the user would write them; None without any."""
+    return tuple(str(path) if scale == 1.0 else f"{path}:{scale:g}" for path, scale in adapters) or None
 
 
 def merge(own: Sampling, asked: Sampling) -> Sampling:

@@ -9,6 +9,7 @@ from aigc_cli.chat.session import Session
 from aigc_cli.chat.slash import Outcome, is_command, obey
 from aigc_cli.chat.terminal import keys_wait, one_interrupt
 from aigc_cli.core.errors import AigcError, ContextOverflowError, OutOfMemoryError
+from aigc_cli.core.request import TextRequest
 from aigc_cli.render.chat import ChatView
 
 
@@ -36,6 +37,8 @@ def respond(line: str, before: Outcome, session: Session, view: ChatView) -> Out
         return answer(session, question, before.replaces, view) if question else Outcome()
     outcome = obey(session, line)
     view.tell(outcome.say, outcome.rows)
+    if outcome.compare:
+        compare(session, outcome.compare, view)
     return answer(session, outcome.ask, outcome.replaces, view) if outcome.ask else outcome
 
 
@@ -55,6 +58,17 @@ def answer(session: Session, question: str, replaces: bool, view: ChatView) -> O
     if done:
         view.took(done, session.engine.loaded.context_length)
     return Outcome()
+
+
+def compare(session: Session, request: TextRequest, view: ChatView) -> None:
+    """What base and tuned answer, in this order. The base is loaded at the first comparison."""
+    if session.base is None:
+        assert session.open_base is not None
+        session.base = session.open_base()
+    base, tuned = session.base, session.engine
+    headings = [f"base: {base.loaded.model}", f"tuned: {', '.join(tuned.loaded.adapters or ())}"]
+    with one_interrupt(), closing(base.stream(request)) as before, closing(tuned.stream(request)) as after:
+        view.compare(list(zip(headings, (before, after), strict=True)), session.engine.loaded.context_length)
 
 
 def given_back(line: str, before: Outcome, *, stopped: bool = False) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 from aigc_cli.chat.parameters import Parameters, build_request
 from aigc_cli.core.engine import TextEngine
 from aigc_cli.core.events import Done, Event, TextDelta
-from aigc_cli.core.request import Message
+from aigc_cli.core.request import Message, TextRequest
 
 OpenModel = Callable[[str], tuple[TextEngine, dict[str, Any]]]
 """A model's name -> its engine, and the options that the user's settings ask of that model."""
@@ -36,11 +37,12 @@ def to_messages(system: str | None, turns: Sequence[Turn], question: str | None 
 
 @dataclass
 class Session:
-    """The state of one chat. It owns the engine.
+    """The state of one chat. It owns its engines.
 
     parameters: what was asked for here, on the command line or in a file.  standing: what the user's settings ask of
     this model, which counts after that.  attached: texts that go before the next question.  finished: what each answer
     took, also of turns taken back.  file: where the conversation was saved to or loaded from.
+    open_base: opens the engine's model without its adapter; None where it has none.
     """
 
     engine: TextEngine
@@ -52,6 +54,8 @@ class Session:
     attached: list[str] = field(default_factory=list)
     finished: list[Done] = field(default_factory=list)
     file: Path | None = None
+    open_base: Callable[[], TextEngine] | None = None
+    base: TextEngine | None = None
 
     @property
     def in_force(self) -> Parameters:
@@ -88,8 +92,21 @@ class Session:
     def switch(self, name: str) -> None:
         """Goes on with another model. The old one is given up only when the new one is there."""
         engine, standing = self.open_model(name)
-        self.engine.close()
+        self.close()
         self.engine, self.standing = engine, standing
+        self.base = self.open_base = None
+
+    def comparison(self, text: str = "") -> TextRequest:
+        """What base and tuned are both asked: this text, or the last question again. With the same seed."""
+        before = self.turns if text else self.turns[:-1]
+        question = "\n\n".join([*self.attached, text]) if text else self.turns[-1].question
+        seed = secrets.randbits(32)
+        return build_request(to_messages(self.system, before, question), {"seed": seed, **self.in_force})
+
+    def close(self) -> None:
+        self.engine.close()
+        if self.base:
+            self.base.close()
 
     def clear(self) -> None:
         self.turns, self.attached = [], []

@@ -13,6 +13,7 @@ from aigc_cli.chat.parameters import checked, full_name, with_parameter
 from aigc_cli.chat.session import Session, to_messages
 from aigc_cli.chat.transcript import Transcript, load_transcript, save_transcript
 from aigc_cli.core.errors import UsageError
+from aigc_cli.core.request import TextRequest
 from aigc_cli.render.width import one_line
 from aigc_cli.text_input import read_text
 
@@ -22,7 +23,7 @@ class Outcome:
     """What follows a line: remarks, then perhaps a question to ask, a draft to put into the prompt, or the end.
 
     rows: (name, text) pairs to set in two columns.  replaces: the question, or the draft once it is sent, takes the
-    last turn's place.  stopped: Ctrl-C brought this about.
+    last turn's place.  stopped: Ctrl-C brought this about.  compare: what base and tuned are to answer side by side.
     """
 
     say: str = ""
@@ -32,6 +33,7 @@ class Outcome:
     replaces: bool = False
     leave: bool = False
     stopped: bool = False
+    compare: TextRequest | None = None
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,15 @@ def need_turn(session: Session) -> None:
         raise UsageError("nothing has been asked yet")
 
 
+def compare(session: Session, argument: str) -> Outcome:
+    if session.open_base is None:
+        message = "there is no adapter: /ab shows what a model answers without it and with it"
+        raise UsageError(message, "begin with one: aigc chat -m MODEL --adapter PATH")
+    if not argument:
+        need_turn(session)
+    return Outcome(compare=session.comparison(argument))
+
+
 def set_system(session: Session, argument: str) -> Outcome:
     if argument:
         session.system = None if argument == "-" else argument
@@ -134,7 +145,8 @@ def set_parameter(session: Session, argument: str) -> Outcome:
 
 def show(session: Session, argument: str) -> Outcome:
     loaded = session.engine.loaded
-    rows = [("model", loaded.model), ("device", f"{loaded.device} in {loaded.dtype}")]
+    rows = [("model", loaded.model), *(("adapter", name) for name in loaded.adapters or ())]
+    rows += [("device", f"{loaded.device} in {loaded.dtype}")]
     rows += [("context", f"{loaded.context_length:,} tokens")] if loaded.context_length else []
     rows += [("system", session.system or "(none)")]
     rows += [(name, str(value)) for name, value in session.in_force.items()]
@@ -144,9 +156,11 @@ def show(session: Session, argument: str) -> Outcome:
 
 
 def switch_model(session: Session, argument: str) -> Outcome:
+    had_adapter = session.engine.loaded.adapters
     session.switch(argument)
     loaded = session.engine.loaded
-    return Outcome(say=f"{loaded.model} on {loaded.device} in {loaded.dtype}")
+    rest = ", without the adapter" if had_adapter else ""
+    return Outcome(say=f"{loaded.model} on {loaded.device} in {loaded.dtype}{rest}")
 
 
 def save(session: Session, argument: str) -> Outcome:
@@ -231,6 +245,7 @@ COMMANDS: dict[str, Command] = {
     "undo": Command(undo, "take back the last question and its answer"),
     "retry": Command(retry, "ask the last question again"),
     "edit": Command(edit, "change the last question and ask it again"),
+    "ab": Command(compare, "show what the model answers without its adapter and with it; changes nothing", "[MESSAGE]"),
     "system": Command(set_system, "show or set the system prompt; - removes it", "[TEXT]"),
     "set": Command(set_parameter, "set an option by its flag's name; default resets it", "NAME [VALUE]"),
     "show": Command(show, "show the model, the device and the settings"),

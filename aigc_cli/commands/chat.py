@@ -93,9 +93,13 @@ def talk(before: Transcript, attached: list[str], model: ModelOptions, settings:
     note_built_in_model(model, settings, output)
 
     def open_model(name: str) -> tuple[TextEngine, dict[str, Any]]:
-        other = dataclasses.replace(model, model=name, base_url=model.base_url if is_remote(name) else None)
+        other = dataclasses.replace(model, model=name, base_url=model.base_url if is_remote(name) else None, adapter=None)
         with line_mode():
             return open_with_status(other, settings, output), standing_options(other, settings)
+
+    def open_base() -> TextEngine:
+        output.note("for the first comparison, the model is loaded once more, without its adapter")
+        return open_with_status(dataclasses.replace(model, adapter=None), settings, output)
 
     with leaving_at_once():
         engine = open_with_status(model, settings, output)
@@ -117,13 +121,15 @@ def talk(before: Transcript, attached: list[str], model: ModelOptions, settings:
         list(before.turns),
         attached,
         file=before.file,
+        open_base=open_base if engine.loaded.adapters else None,
     )
     try:
-        output.note(f"{engine.loaded.model} on {engine.loaded.device} in {engine.loaded.dtype} · /help lists the commands")
+        tuned = "".join(f" + {name}" for name in engine.loaded.adapters or ())
+        output.note(f"{engine.loaded.model}{tuned} on {engine.loaded.device} in {engine.loaded.dtype} · /help lists the commands")
         editor = LineEditor(folders().data / "chat_history", output.note, None if output.stdout_is_terminal else sys.stderr)
         converse(session, editor, ChatView(output, with_traceback=with_traceback), Outcome(draft=before.question))
     finally:
-        session.engine.close()
+        session.close()
 
 
 def open_with_status(model: ModelOptions, settings: Settings, output: Output) -> TextEngine:

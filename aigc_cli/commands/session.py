@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aigc_cli.core.engine import EngineOptions, ModelSource, TextEngine
@@ -15,11 +16,16 @@ from aigc_cli.settings import PROJECT_FILE, Settings, folders, remote_model_refu
 from aigc_cli.signals import leaving_at_once
 
 if TYPE_CHECKING:
+    from aigc_cli.models.adapters import Adapter
     from aigc_cli.render.output import Output
 
 
 def open_engine(options: ModelOptions, settings: Settings) -> Generator[Event, None, TextEngine]:
-    """Resolves the model's name, downloads what is missing, and loads it. Yields progress; returns the engine."""
+    """Resolves the model's name, downloads what is missing, and loads it with its adapters. Yields progress; returns the engine.
+
+    Adapters are looked at before anything is downloaded.
+    """
+    from aigc_cli.models.adapters import find_adapter
     from aigc_cli.models.names import is_remote
     from aigc_cli.models.resolve import resolve
     from aigc_cli.render.confirm import terminal_confirm
@@ -27,11 +33,28 @@ def open_engine(options: ModelOptions, settings: Settings) -> Generator[Event, N
     name = model_name(options, settings)
     if options.base_url and not is_remote(name):
         raise UsageError("--base-url belongs to a remote model", "name it with -m openai:NAME")
+    adapters = [find_adapter(text) for text in options.adapter or ()]
     source: ModelSource = yield from resolve(name, assume_yes=options.yes, confirm=terminal_confirm())
+    source = yield from with_adapters(source, adapters)
 
     from aigc_cli.backends import open_text_engine
 
-    return open_text_engine(source, engine_options(options, settings, is_remote=source.kind == "openai"))
+    opened = engine_options(options, settings, is_remote=source.kind == "openai")
+    return open_text_engine(source, dataclasses.replace(opened, adapters=tuple((adapter.path, adapter.scale) for adapter in adapters)))
+
+
+def with_adapters(source: ModelSource, adapters: Sequence[Adapter]) -> Generator[Event, None, ModelSource]:
+    """The model, meant for what its last adapter was trained for. Yields a word on names that differ."""
+    from aigc_cli.models.adapters import is_trained_on
+
+    for adapter in adapters:
+        if source.kind != "openai" and not is_trained_on(adapter, source):
+            yield Caution(
+                message=f"the adapter {adapter.path} says that it was trained on {adapter.base}, not on {source.name}",
+                hint="it is used all the same if its shapes fit",
+            )
+        source = dataclasses.replace(source, mode=adapter.mode or source.mode)
+    return source
 
 
 def model_name(options: ModelOptions, settings: Settings) -> str:

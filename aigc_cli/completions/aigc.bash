@@ -25,7 +25,7 @@ _aigc_models=(
 
 _aigc_is_command() {
     case "$1|$2" in
-        '|chat' | '|complete' | '|doctor' | '|completion' | '|models' | '|config' | 'models|list' | 'models|show' | 'models|pull' | 'models|rm' | 'models|alias' | 'models|fit' | 'config|list' | 'config|get' | 'config|set' | 'config|unset' | 'config|path') return 0 ;;
+        '|chat' | '|complete' | '|finetune' | '|export' | '|report' | '|doctor' | '|completion' | '|models' | '|config' | 'models|list' | 'models|show' | 'models|pull' | 'models|rm' | 'models|alias' | 'models|fit' | 'config|list' | 'config|get' | 'config|set' | 'config|unset' | 'config|path') return 0 ;;
         *) return 1 ;;
     esac
 }
@@ -33,8 +33,11 @@ _aigc_is_command() {
 _aigc_options() {
     case "$1" in
         '') echo '--version -h --help' ;;
-        'chat') echo '-m --model --device --dtype --base-url --yes --temperature --top-p --top-k --min-p --typical-p --repetition-penalty --presence-penalty --frequency-penalty --no-repeat-ngram-size --logit-bias --seed --max-new-tokens --min-new-tokens --stop --truncate --json -q --quiet -v --verbose --traceback -f --file -s --system --load -h --help' ;;
-        'complete') echo '-m --model --device --dtype --base-url --yes --temperature --top-p --top-k --min-p --typical-p --repetition-penalty --presence-penalty --frequency-penalty --no-repeat-ngram-size --logit-bias --seed --max-new-tokens --min-new-tokens --stop --truncate --json -q --quiet -v --verbose --traceback -f --file -s --system --raw --instruct -n -o --output --separator --num-beams --early-stopping --length-penalty -h --help' ;;
+        'chat') echo '-m --model --device --dtype --base-url --yes --adapter --temperature --top-p --top-k --min-p --typical-p --repetition-penalty --presence-penalty --frequency-penalty --no-repeat-ngram-size --logit-bias --seed --max-new-tokens --min-new-tokens --stop --truncate --json -q --quiet -v --verbose --traceback -f --file -s --system --load -h --help' ;;
+        'complete') echo '-m --model --device --dtype --base-url --yes --adapter --temperature --top-p --top-k --min-p --typical-p --repetition-penalty --presence-penalty --frequency-penalty --no-repeat-ngram-size --logit-bias --seed --max-new-tokens --min-new-tokens --stop --truncate --json -q --quiet -v --verbose --traceback -f --file -s --system --raw --instruct -n -o --output --separator --num-beams --early-stopping --length-penalty -h --help' ;;
+        'finetune') echo '-m --model --device --dtype --yes --validation --test --val-split --test-split --raw --instruct --train-on --max-length --packing --skip-bad --method --freeze-layers --train-layers --lora-rank --lora-alpha --lora-dropout --target-modules --from-scratch --vocab-size --continue --optimizer --learning-rate --schedule --warmup --decay --weight-decay --max-grad-norm --label-smoothing --gradient-checkpointing --epochs --max-steps --batch-size --gradient-accumulation-steps --eval-steps --save-steps --keep --early-stopping-patience --seed --samples --metric --metric-samples --max-eval-samples --max-new-tokens -o --output --config --dry-run --resume --overwrite --tensorboard --html --json -q --quiet -v --verbose --traceback -h --help' ;;
+        'export') echo '--to -o --output --json -q --quiet -v --verbose --traceback -m --model --dtype --gguf-type --overwrite --yes -h --help' ;;
+        'report') echo '--json -q --quiet -v --verbose --traceback --html -h --help' ;;
         'doctor') echo '--json -q --quiet -v --verbose --traceback -h --help' ;;
         'completion') echo '-h --help' ;;
         'models') echo '-h --help' ;;
@@ -59,6 +62,7 @@ _aigc_option() {
         'chat|--device') kind='words auto cpu cuda mps' ;;
         'chat|--dtype') kind='words auto float32 bfloat16 float16' ;;
         'chat|--base-url') kind='text' ;;
+        'chat|--adapter') kind='text' ;;
         'chat|--temperature') kind='text' ;;
         'chat|--top-p') kind='text' ;;
         'chat|--top-k') kind='text' ;;
@@ -81,6 +85,7 @@ _aigc_option() {
         'complete|--device') kind='words auto cpu cuda mps' ;;
         'complete|--dtype') kind='words auto float32 bfloat16 float16' ;;
         'complete|--base-url') kind='text' ;;
+        'complete|--adapter') kind='text' ;;
         'complete|--temperature') kind='text' ;;
         'complete|--top-p') kind='text' ;;
         'complete|--top-k') kind='text' ;;
@@ -103,14 +108,66 @@ _aigc_option() {
         'complete|--separator') kind='text' ;;
         'complete|--num-beams') kind='text' ;;
         'complete|--length-penalty') kind='text' ;;
+        'finetune|-m' | 'finetune|--model') kind='model' ;;
+        'finetune|--device') kind='words auto cpu cuda mps' ;;
+        'finetune|--dtype') kind='words auto float32 bfloat16 float16' ;;
+        'finetune|--validation') kind='text' ;;
+        'finetune|--test') kind='text' ;;
+        'finetune|--val-split') kind='text' ;;
+        'finetune|--test-split') kind='text' ;;
+        'finetune|--train-on') kind='words completion all' ;;
+        'finetune|--max-length') kind='text' ;;
+        'finetune|--method') kind='words full freeze lora dora qlora' ;;
+        'finetune|--freeze-layers') kind='text' ;;
+        'finetune|--train-layers') kind='text' ;;
+        'finetune|--lora-rank') kind='text' ;;
+        'finetune|--lora-alpha') kind='text' ;;
+        'finetune|--lora-dropout') kind='text' ;;
+        'finetune|--target-modules') kind='text' ;;
+        'finetune|--from-scratch') kind='text' ;;
+        'finetune|--vocab-size') kind='text' ;;
+        'finetune|--continue') kind='text' ;;
+        'finetune|--optimizer') kind='words adamw sgd adafactor' ;;
+        'finetune|--learning-rate') kind='text' ;;
+        'finetune|--schedule') kind='words cosine linear constant wsd' ;;
+        'finetune|--warmup') kind='text' ;;
+        'finetune|--decay') kind='text' ;;
+        'finetune|--weight-decay') kind='text' ;;
+        'finetune|--max-grad-norm') kind='text' ;;
+        'finetune|--label-smoothing') kind='text' ;;
+        'finetune|--epochs') kind='text' ;;
+        'finetune|--max-steps') kind='text' ;;
+        'finetune|--batch-size') kind='text' ;;
+        'finetune|--gradient-accumulation-steps') kind='text' ;;
+        'finetune|--eval-steps') kind='text' ;;
+        'finetune|--save-steps') kind='text' ;;
+        'finetune|--keep') kind='text' ;;
+        'finetune|--early-stopping-patience') kind='text' ;;
+        'finetune|--seed') kind='text' ;;
+        'finetune|--samples') kind='text' ;;
+        'finetune|--metric') kind='words exact-match bleu chrf rouge-l accuracy' ;;
+        'finetune|--metric-samples') kind='text' ;;
+        'finetune|--max-eval-samples') kind='text' ;;
+        'finetune|--max-new-tokens') kind='text' ;;
+        'finetune|-o' | 'finetune|--output') kind='text' ;;
+        'finetune|--config') kind='file' ;;
+        'export|--to') kind='words merged adapter gguf' ;;
+        'export|-o' | 'export|--output') kind='file' ;;
+        'export|-m' | 'export|--model') kind='model' ;;
+        'export|--dtype') kind='words auto float32 bfloat16 float16' ;;
+        'export|--gguf-type') kind='words f16 bf16 q8_0' ;;
+        'report|--html') kind='file' ;;
     esac
 }
 
 _aigc_argument() {
     case "$1|$2" in
-        '|1') echo 'words chat complete doctor completion models config' ;;
+        '|1') echo 'words chat complete finetune export report doctor completion models config' ;;
         'chat|1') echo 'text' ;;
         'complete|1') echo 'text' ;;
+        'finetune|'*) echo 'text' ;;
+        'export|1') echo 'file' ;;
+        'report|1') echo 'file' ;;
         'completion|1') echo 'words bash zsh fish powershell' ;;
         'models|1') echo 'words list show pull rm alias fit' ;;
         'models show|1') echo 'model' ;;

@@ -48,6 +48,9 @@ _aigc() {
     local -a commands=(
         'chat:Talk with a model; with a message, or one piped in, one reply and out.'
         'complete:Continue a text, or follow an instruction on one.'
+        'finetune:Train a model on your own data: checked first, resumable after anything, measured before and after.'
+        'export:Turn a result of finetune into a whole model, a plain adapter, or a GGUF file for llama.cpp.'
+        'report:Show what a run of training achieved, or write it as an HTML page.'
         'doctor:Show versions, devices, their speed, folders, settings, and what is amiss.'
         'completion:Print the completion script for a shell; on a terminal also how to install it.'
         'models:List, download, remove and name models, and see what fits.'
@@ -64,6 +67,9 @@ _aigc() {
             case $words[1] in
                 chat) _aigc_command_chat ;;
                 complete) _aigc_command_complete ;;
+                finetune) _aigc_command_finetune ;;
+                export) _aigc_command_export ;;
+                report) _aigc_command_report ;;
                 doctor) _aigc_command_doctor ;;
                 completion) _aigc_command_completion ;;
                 models) _aigc_command_models ;;
@@ -81,6 +87,7 @@ _aigc_command_chat() {
         '(--dtype)--dtype=[Number format of the weights.]:dtype:(auto float32 bfloat16 float16)' \
         '(--base-url)--base-url=[Endpoint for openai\:NAME, such as http\://localhost\:8080/v1.]:base-url: ' \
         '(--yes)--yes[Do not ask before a large download.]' \
+        '*--adapter=[LoRA to merge into the model\: its folder; repeatable.]:adapter: ' \
         '(--temperature)--temperature=[Randomness; 0 is greedy.]:temperature: ' \
         '(--top-p)--top-p=[Keep the likeliest tokens that make up this mass.]:top-p: ' \
         '(--top-k)--top-k=[Keep the K likeliest tokens; 0 is off.]:top-k: ' \
@@ -120,6 +127,7 @@ _aigc_command_complete() {
         '(--dtype)--dtype=[Number format of the weights.]:dtype:(auto float32 bfloat16 float16)' \
         '(--base-url)--base-url=[Endpoint for openai\:NAME, such as http\://localhost\:8080/v1.]:base-url: ' \
         '(--yes)--yes[Do not ask before a large download.]' \
+        '*--adapter=[LoRA to merge into the model\: its folder; repeatable.]:adapter: ' \
         '(--temperature)--temperature=[Randomness; 0 is greedy.]:temperature: ' \
         '(--top-p)--top-p=[Keep the likeliest tokens that make up this mass.]:top-p: ' \
         '(--top-k)--top-k=[Keep the K likeliest tokens; 0 is off.]:top-k: ' \
@@ -157,6 +165,111 @@ _aigc_command_complete() {
         '(-h --help)-h[Show this message and exit.]' \
         '(-h --help)--help[Show this message and exit.]' \
         '1:prompt: '
+}
+
+_aigc_command_finetune() {
+    _arguments -s -S \
+        '(-m --model)-m[Built-in name, alias, folder, GGUF file or Hub id.]:model:_aigc_model_names' \
+        '(-m --model)--model=[Built-in name, alias, folder, GGUF file or Hub id.]:model:_aigc_model_names' \
+        '(--device)--device=[auto, cpu, cuda, cuda\:N or mps.]:device:(auto cpu cuda mps)' \
+        '(--dtype)--dtype=[Number format to compute in; what is trained stays float32.]:dtype:(auto float32 bfloat16 float16)' \
+        '(--yes)--yes[Do not ask before a large download.]' \
+        '*--validation=[File or folder to validate on, in place of a split; repeatable.]:validation: ' \
+        '*--test=[File or folder to test on at the end; repeatable.]:test: ' \
+        '(--val-split)--val-split=[Share of the rows to validate on, chosen by their hash; 0.05.]:val-split: ' \
+        '(--test-split)--test-split=[Share of the rows to test on at the end; 0.]:test-split: ' \
+        '(--raw)--raw[Prompts as they stand, without the chat template.]' \
+        '(--instruct)--instruct[Prompts as messages to answer.]' \
+        '(--train-on)--train-on=[Learn answers alone, or prompts too.]:train-on:(completion all)' \
+        '(--max-length)--max-length=[Tokens of a row that are kept; the model'\''s context, at most 2048.]:max-length: ' \
+        '(--packing)--packing[Several rows in one sequence; none sees another.]' \
+        '(--skip-bad)--skip-bad[Leave bad rows out, into rejects.jsonl.]' \
+        '(--method)--method=[Which weights are trained; lora.]:method:(full freeze lora dora qlora)' \
+        '(--freeze-layers)--freeze-layers=[For freeze\: layers to leave as they are\: first\:N, last\:N, 0,2-5.]:freeze-layers: ' \
+        '(--train-layers)--train-layers=[For freeze\: layers to train alone\: last\:2.]:train-layers: ' \
+        '(--lora-rank)--lora-rank=[Rank of the adapters; 16.]:lora-rank: ' \
+        '(--lora-alpha)--lora-alpha=[Their scale, times the rank; twice the rank.]:lora-alpha: ' \
+        '(--lora-dropout)--lora-dropout=[Dropout before the adapters; 0.]:lora-dropout: ' \
+        '(--target-modules)--target-modules=[Matrices that get one\: auto, all-linear, or names such as q_proj,v_proj.]:target-modules: ' \
+        '(--from-scratch)--from-scratch=[Begin with a transformers config; the tokenizer is trained too.]:from-scratch: ' \
+        '(--vocab-size)--vocab-size=[Tokens of a tokenizer that is trained.]:vocab-size: ' \
+        '(--continue)--continue=[Go on from an earlier result, with new data.]:continue: ' \
+        '(--optimizer)--optimizer=[adamw unless given.]:optimizer:(adamw sgd adafactor)' \
+        '(--learning-rate)--learning-rate=[Peak; by method and width of the model unless given.]:learning-rate: ' \
+        '(--schedule)--schedule=[How the rate falls; cosine unless given.]:schedule:(cosine linear constant wsd)' \
+        '(--warmup)--warmup=[Share of the steps in which it rises; 0.03.]:warmup: ' \
+        '(--decay)--decay=[For wsd\: share of the steps in which it falls; 0.2.]:decay: ' \
+        '(--weight-decay)--weight-decay=[On matrices, not on norms and biases; 0.]:weight-decay: ' \
+        '(--max-grad-norm)--max-grad-norm=[Clip gradients to this norm; 1, 0 is off.]:max-grad-norm: ' \
+        '(--label-smoothing)--label-smoothing=[Share of each target spread evenly; 0.]:label-smoothing: ' \
+        '(--gradient-checkpointing)--gradient-checkpointing[Less memory for a third more time.]' \
+        '(--epochs)--epochs=[Passes over the data; 3.]:epochs: ' \
+        '(--max-steps)--max-steps=[End after this many updates instead.]:max-steps: ' \
+        '(--batch-size)--batch-size=[Rows that run together; 8.]:batch-size: ' \
+        '(--gradient-accumulation-steps)--gradient-accumulation-steps=[Batches for each update of the weights; 1.]:gradient-accumulation-steps: ' \
+        '(--eval-steps)--eval-steps=[Validate after so many steps; ten times in a run.]:eval-steps: ' \
+        '(--save-steps)--save-steps=[Save after so many steps; after each validation.]:save-steps: ' \
+        '(--keep)--keep=[Checkpoints to keep besides the best one; 2.]:keep: ' \
+        '(--early-stopping-patience)--early-stopping-patience=[Stop after so many validations without a gain; 0 is off.]:early-stopping-patience: ' \
+        '(--seed)--seed=[Of new weights, order and dropout; 0.]:seed: ' \
+        '(--samples)--samples=[Prompts that base and tuned answer, side by side; 3.]:samples: ' \
+        '*--metric=[Also measure the answers; repeatable.]:metric:(exact-match bleu chrf rouge-l accuracy)' \
+        '(--metric-samples)--metric-samples=[Rows whose answers are measured; 100.]:metric-samples: ' \
+        '(--max-eval-samples)--max-eval-samples=[Rows that a loss is taken over; 1000.]:max-eval-samples: ' \
+        '(--max-new-tokens)--max-new-tokens=[Length of an answer; 200.]:max-new-tokens: ' \
+        '(-o --output)-o[Folder of the run and its result.]:output: ' \
+        '(-o --output)--output=[Folder of the run and its result.]:output: ' \
+        '(--config)--config=[A TOML file with options by their names; flags go before it.]:config:_files' \
+        '(--dry-run)--dry-run[Check the data, count tokens, estimate memory and time; train nothing.]' \
+        '(--resume)--resume[Go on with the run in the folder.]' \
+        '(--overwrite)--overwrite[Replace the run in the folder.]' \
+        '(--tensorboard)--tensorboard[Also write TensorBoard event files.]' \
+        '(--html)--html[Also write report.html.]' \
+        '(--json)--json[Events as JSON lines on stdout.]' \
+        '(-q --quiet)-q[No notes on stderr.]' \
+        '(-q --quiet)--quiet[No notes on stderr.]' \
+        '(-v --verbose)-v[More notes on stderr.]' \
+        '(-v --verbose)--verbose[More notes on stderr.]' \
+        '(--traceback)--traceback[Show the Python traceback of an error.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '*:data: '
+}
+
+_aigc_command_export() {
+    _arguments -s -S \
+        '(--to)--to=[A whole model, an adapter, or a GGUF file.]:to:(merged adapter gguf)' \
+        '(-o --output)-o[The folder or .gguf file to write; a GGUF may go into a folder.]:output:_files' \
+        '(-o --output)--output=[The folder or .gguf file to write; a GGUF may go into a folder.]:output:_files' \
+        '(--json)--json[Events as JSON lines on stdout.]' \
+        '(-q --quiet)-q[No notes on stderr.]' \
+        '(-q --quiet)--quiet[No notes on stderr.]' \
+        '(-v --verbose)-v[More notes on stderr.]' \
+        '(-v --verbose)--verbose[More notes on stderr.]' \
+        '(--traceback)--traceback[Show the Python traceback of an error.]' \
+        '(-m --model)-m[The adapter'\''s base, if it is not where it was in training.]:model:_aigc_model_names' \
+        '(-m --model)--model=[The adapter'\''s base, if it is not where it was in training.]:model:_aigc_model_names' \
+        '(--dtype)--dtype=[Number format of --to merged; without it, the base'\''s own.]:dtype:(auto float32 bfloat16 float16)' \
+        '(--gguf-type)--gguf-type=[Number format of --to gguf; without it, f16.]:gguf-type:(f16 bf16 q8_0)' \
+        '(--overwrite)--overwrite[Replace an earlier export.]' \
+        '(--yes)--yes[Do not ask before a large download of the base.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1:run:_files'
+}
+
+_aigc_command_report() {
+    _arguments -s -S \
+        '(--json)--json[Events as JSON lines on stdout.]' \
+        '(-q --quiet)-q[No notes on stderr.]' \
+        '(-q --quiet)--quiet[No notes on stderr.]' \
+        '(-v --verbose)-v[More notes on stderr.]' \
+        '(-v --verbose)--verbose[More notes on stderr.]' \
+        '(--traceback)--traceback[Show the Python traceback of an error.]' \
+        '(--html)--html=[Write one self-contained HTML page; - is stdout.]:html:_files' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1:run:_files'
 }
 
 _aigc_command_doctor() {

@@ -30,22 +30,27 @@ class ModelSource:
 
     name: what the user called it, for messages; of a remote model (kind "openai") "openai:" and its name there.
     path: a transformers folder (kind "folder") or a file (kind "gguf"); None for a remote model.  revision: the Hub
-    commit, where it came from there.  mode: what the model is meant for, when the catalogue knows ("chat" or "raw").
+    commit, where it came from there; repo: its name there.  mode: what the model is meant for, when the catalogue knows ("chat" or "raw").
     """
 
     name: str
     kind: SourceKind
     path: Path | None = None
     revision: str | None = None
+    repo: str | None = None
     mode: Literal["chat", "raw"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineOptions:
-    """How to open an engine: the same for every request it will get."""
+    """How to open an engine: the same for every request it will get.
+
+    adapters: folders of adapters that are merged into the weights, each with the share of its change that is applied.
+    """
 
     device: str = "auto"
     dtype: str = "auto"
+    adapters: tuple[tuple[Path, float], ...] = ()
     base_url: str | None = None
     api_key: str | None = None  # never printed: see __repr__
     api_key_env: str = "OPENAI_API_KEY"  # the variable it comes from, for messages
@@ -53,7 +58,8 @@ class EngineOptions:
 
     def __repr__(self) -> str:
         key = "set" if self.api_key else None
-        return f"EngineOptions(device={self.device!r}, dtype={self.dtype!r}, base_url={self.base_url!r}, api_key={key})"
+        local = f"device={self.device!r}, dtype={self.dtype!r}, adapters={self.adapters!r}"
+        return f"EngineOptions({local}, base_url={self.base_url!r}, api_key={key})"
 
 
 class TextEngine(Protocol):

@@ -10,6 +10,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+TIMES = ("t", "seconds", "ttft", "tokens_per_second")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
@@ -19,15 +21,18 @@ class Event:
     t: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object: `event` first, then `t`, then every field that is known; times to the microsecond."""
+        """A JSON object: `event` first, then `t`, then every field that is known; times to the microsecond, figures exactly."""
         fields = {"t": self.t, **dataclasses.asdict(self)}
-        known = {name: round(value, 6) if isinstance(value, float) else value for name, value in fields.items() if value is not None}
+        known = {name: round(value, 6) if name in TIMES else value for name, value in fields.items() if value is not None}
         return {"event": self.event, **known}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded(Event):
-    """The weights are in place. `seconds` counts imports and reading; `reason` says why this device and dtype."""
+    """The weights are in place. `seconds` counts imports and reading; `reason` says why this device and dtype.
+
+    adapters: folders whose adapters are merged into the weights, ":SCALE" after those that are not applied in full.
+    """
 
     event: ClassVar[str] = "loaded"
     model: str
@@ -38,6 +43,7 @@ class Loaded(Event):
     seconds: float
     reason: str = ""
     context_length: int | None = None
+    adapters: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,3 +171,4 @@ class Done(Event):
     cached_tokens: int | None = None
     context_length: int | None = None
     finish_reasons: tuple[str, ...] | None = None
+    adapters: tuple[str, ...] | None = None

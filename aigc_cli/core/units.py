@@ -19,3 +19,14 @@ def format_count(count: float) -> str:
             break
         count /= 1000
     return f"{count:.0f}" if not unit else f"{count:.3g}{unit}"
+
+
+def format_duration(seconds: float) -> str:
+    """The two biggest units: 8 s, 2 min 05 s, 3 h 20 min, 4 d 06 h."""
+    if round(seconds) < 60:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours < 24 else f"{hours // 24} d {hours % 24:02} h"

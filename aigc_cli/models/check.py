@@ -71,6 +71,8 @@ def check_config(folder: Path) -> None:
     if (folder / PIPELINE_INDEX).exists():
         raise ModelError(f"{folder} holds an image model, not a language model", f"it is a diffusers pipeline: it has a {PIPELINE_INDEX}")
     if not (folder / CONFIG).exists():
+        if (folder / ADAPTER_CONFIG).exists():
+            raise ModelError(f"{folder} is an adapter, which goes on top of a model", adapter_usage(folder))
         raise ModelError(f"{folder} holds no language model: it has no {CONFIG}", what_else_is_there(folder))
     config = read_json(folder / CONFIG)
     architectures = config.get("architectures") or []
@@ -87,10 +89,13 @@ def is_generative(architecture: object) -> bool:
     return isinstance(architecture, str) and (architecture.endswith(GENERATIVE) or architecture in GENERATIVE_BASES)
 
 
+def adapter_usage(folder: Path) -> str:
+    base = read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+    return f"use it with the model it was trained on: -m {base or 'MODEL'} --adapter {folder}"
+
+
 def what_else_is_there(folder: Path) -> str:
     """A hint for a folder that is none of transformers'."""
-    if (folder / ADAPTER_CONFIG).exists():
-        return "it holds an adapter, which goes on top of a model"
     if ggufs := sorted(folder.glob("*.gguf")):
         return f"name the GGUF file in it: -m {ggufs[0]}"
     if pickles := files_with(folder, PICKLES):

@@ -12,6 +12,7 @@ from aigc_cli.models.catalogue import Builtin
 from aigc_cli.models.check import check_model
 from aigc_cli.models.hub_cache import cached_model
 from aigc_cli.models.names import HubId, RemoteName, identify
+from aigc_cli.models.usage import read_mode
 
 
 def resolve(name: str, *, assume_yes: bool = False, confirm: Confirm | None = None) -> Generator[Event, None, ModelSource]:
@@ -29,7 +30,7 @@ def resolve(name: str, *, assume_yes: bool = False, confirm: Confirm | None = No
             return (yield from hub_source(name, hub_id, assume_yes, confirm))
         case Path() as path:
             kind, path = check_model(path)
-            return ModelSource(name=name, kind=kind, path=path)
+            return ModelSource(name=name, kind=kind, path=path, mode=read_mode(path) if kind == "folder" else None)
 
 
 def builtin_source(builtin: Builtin) -> ModelSource:
@@ -50,4 +51,4 @@ def hub_source(name: str, hub_id: HubId, assume_yes: bool, confirm: Confirm | No
         path = yield from fetch(hub_id, assume_yes=assume_yes, confirm=confirm)
     kind, path = check_model(path)
     commit = (path if kind == "folder" else path.parent).name
-    return ModelSource(name=name, kind=kind, path=path, revision=commit, mode=entry.mode if entry else None)
+    return ModelSource(name=name, kind=kind, path=path, revision=commit, repo=hub_id.repo, mode=entry.mode if entry else None)

@@ -10,8 +10,9 @@ from aigc_cli.core.errors import AigcError
 from aigc_cli.core.events import Caution, Done, Event, ReasoningDelta, TextDelta
 from aigc_cli.render.markdown import MarkdownStream
 from aigc_cli.render.output import Output, stderr_columns
+from aigc_cli.render.side_by_side import fits_side_by_side, side_by_side
 from aigc_cli.render.text import render_text, show_done, show_remark
-from aigc_cli.render.width import cells
+from aigc_cli.render.width import cells, one_line
 from aigc_cli.render.wrap import LineWriter
 
 
@@ -29,6 +30,44 @@ class ChatView:
         finally:
             if not self.output.stdout_is_terminal:
                 self.output.write("\n")
+
+    def compare(self, answers: Sequence[tuple[str, Iterable[Event]]], context_length: int | None) -> None:
+        """Answers below their headings: in columns where the terminal is wide enough, else one after the other as they come."""
+        if self.output.stdout_is_terminal and fits_side_by_side(len(answers), width() - 1):
+            self._in_columns(answers, context_length)
+            return
+        for heading, events in answers:
+            self.output.aside(heading + "\n")
+            if done := self.answer(events):
+                self.took(done, context_length)
+
+    def _in_columns(self, answers: Sequence[tuple[str, Iterable[Event]]], context_length: int | None) -> None:
+        collected = [self._collect(heading, events) for heading, events in answers]
+        texts = [(heading, text) for (heading, _), (text, _) in zip(answers, collected, strict=True)]
+        self.output.write(side_by_side(texts, width() - 1, colour=self.output.stdout_colour))
+        for (heading, _), (_, done) in zip(answers, collected, strict=True):
+            if done:
+                name = heading.partition(":")[0] + ": "
+                show_done(done, self.output)
+                self.output.note(name + status_line(done, context_length, width() - 1 - len(name)))
+        self.output.aside("\n")
+
+    def _collect(self, heading: str, events: Iterable[Event]) -> tuple[str, Done | None]:
+        """An answer as a whole, without its thoughts; meanwhile a line says how far it is."""
+        pieces: list[str] = []
+        done = None
+        for event in self._without_repeats(events):
+            match event:
+                case TextDelta():
+                    pieces.append(event.text)
+                    self.output.status(f"{heading}: {one_line(''.join(pieces[-40:]), 40)}")
+                case Done():
+                    done = event
+                case ReasoningDelta():
+                    self.output.status(f"{heading}: thinking")
+                case _:
+                    show_remark(event, self.output)
+        return "".join(pieces), done
 
     def _without_repeats(self, events: Iterable[Event]) -> Iterator[Event]:
         """A caution that holds for every answer is said once a session."""

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -18,6 +19,7 @@ from aigc_cli.render.sanitize import UNSAFE, ControlFilter, sanitize
 
 DIM, RED, YELLOW, RESET = "\x1b[2m", "\x1b[31m", "\x1b[33m", "\x1b[0m"
 ESCAPED_IN_JSON = re.compile(UNSAFE.pattern + "|[\u2028\u2029\ud800-\udfff]")  # also what some take for a line's end, and lone surrogates
+PLAIN_FORMS = str.maketrans("━╌·", "=-|")
 PROGRESS_INTERVAL = 0.1  # seconds between two drawings of a bar
 
 
@@ -34,9 +36,10 @@ class Output:
         self._stream: BinaryIO | None = None
         self.stdout_is_terminal = file is None and sys.stdout.isatty()
         self.stderr_is_terminal = sys.stderr.isatty()
+        self.stderr_redraws = self.stderr_is_terminal and not quiet and os.environ.get("TERM") != "dumb"
         self.stderr_colour = wants_colour(self.stderr_is_terminal)
         self.stdout_colour = wants_colour(self.stdout_is_terminal)
-        self._bar_is_shown = False
+        self._drawn: tuple[str, ...] = ()  # the lines that what is said next takes the place of
         self._bar_drawn_at = 0.0
         self._thought_filter = ControlFilter()
         self._thought_is_open = False  # its line has not ended
@@ -113,28 +116,43 @@ class Output:
         """Draws a bar over itself, on a terminal only."""
         now = time.monotonic()
         complete = event.total is not None and event.done >= event.total
-        if not self.stderr_is_terminal or self.quiet or (now - self._bar_drawn_at < PROGRESS_INTERVAL and not complete):
+        if not self.stderr_redraws or (now - self._bar_drawn_at < PROGRESS_INTERVAL and not complete):
             return
-        self._bar_drawn_at, self._bar_is_shown = now, True
-        width = stderr_columns()
-        self._write_stderr("\r\x1b[K" + progress_line(event, width - 1))
+        self._bar_drawn_at = now
+        self.draw([progress_line(event, stderr_columns() - 1)])
 
     def status(self, message: str) -> None:
         """A line on a terminal that the next thing said takes the place of."""
-        if self.stderr_is_terminal and not self.quiet:
+        if self.stderr_redraws:
             from aigc_cli.render.width import clip
 
-            self._bar_is_shown = True
-            self._write_stderr("\r\x1b[K" + clip(sanitize(message), stderr_columns() - 1))
+            self.draw([clip(sanitize(message), stderr_columns() - 1)])
+
+    def draw(self, lines: Sequence[str]) -> None:
+        """Lines on a terminal that the next drawing, or the next thing said, takes the place of; each fits the terminal."""
+        if self.stderr_redraws:
+            lines = [encodable(line, sys.stderr.encoding or "ascii") for line in lines]
+            self._write_stderr((self._erasure() or "\r\x1b[K") + "\n".join(lines))
+            self._drawn = tuple(lines)
 
     def _make_way(self) -> None:
         self.clear_progress()
         self.end_thought()
 
     def clear_progress(self) -> None:
-        if self._bar_is_shown:
-            self._write_stderr("\r\x1b[K")
-            self._bar_is_shown = False
+        if self._drawn:
+            self._write_stderr(self._erasure())
+            self._drawn = ()
+
+    def _erasure(self) -> str:
+        """What takes back the drawn lines, also when the terminal has become narrower and broke them."""
+        if not self._drawn:
+            return ""
+        from aigc_cli.render.width import cells
+
+        width = stderr_columns()
+        rows = sum(max(1, -(-cells(line) // width)) for line in self._drawn)
+        return "\r\x1b[K" if rows == 1 else f"\r\x1b[{rows - 1}A\x1b[J"
 
 
 def wrapped(message: str, width: int) -> str:
@@ -162,6 +180,15 @@ def stderr_columns() -> int:
         return os.get_terminal_size(sys.stderr.fileno()).columns or 80  # 0 is a terminal that does not know its size
     except (OSError, ValueError):
         return 80
+
+
+def encodable(line: str, encoding: str) -> str:
+    """The line in characters that the encoding has, as wide as before: an escape would take more room than there is."""
+    try:
+        line.encode(encoding)
+    except UnicodeEncodeError:
+        return line.translate(PLAIN_FORMS).encode(encoding, "replace").decode(encoding)
+    return line
 
 
 def wants_colour(is_terminal: bool) -> bool:

@@ -92,7 +92,8 @@ def show_remark(event: Event, output: Output) -> None:
         case Progress():
             output.progress(event)
         case Loaded():
-            output.detail(f"{event.model} on {event.device} in {event.dtype}, loaded in {event.seconds:.2f} s ({event.reason})")
+            tuned = "".join(f" + {name}" for name in event.adapters or ())
+            output.detail(f"{event.model}{tuned} on {event.device} in {event.dtype}, loaded in {event.seconds:.2f} s ({event.reason})")
         case Caution():
             output.caution(event.message, event.hint)
 

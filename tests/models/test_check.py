@@ -103,7 +103,7 @@ def test_damaged_gguf(tmp_path: Path, content: bytes, words: str) -> None:
 def test_a_folder_without_a_config_says_what_it_holds_instead(tmp_path: Path) -> None:
     assert "holds no language model: it has no config.json" in refusal(write_files(tmp_path / "a", {"readme.txt": b""}))
     assert f"-m {tmp_path}/b/x.gguf" in refusal(write_files(tmp_path / "b", {"x.gguf": b""}))
-    assert "holds an adapter" in refusal(write_files(tmp_path / "c", {"adapter_config.json": b"{}"}))
+    assert "is an adapter" in refusal(write_files(tmp_path / "c", {"adapter_config.json": b"{}"}))
     assert "holds x.pth: a pickle can run code" in refusal(write_files(tmp_path / "d", {"x.pth": b""}))
 
 

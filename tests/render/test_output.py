@@ -9,7 +9,7 @@ import pytest
 
 from aigc_cli.core.errors import AigcError, ExitStatus
 from aigc_cli.core.events import Progress
-from aigc_cli.render.output import DIM, RESET, progress_line, show_error, wants_colour
+from aigc_cli.render.output import DIM, RESET, Output, encodable, progress_line, show_error, wants_colour
 from aigc_cli.render.width import cells
 
 
@@ -125,6 +125,37 @@ class TestProgress:
         opened = screen(terminal="stderr")
         opened.output.status("正在测量" * 20)
         assert cells(opened.stderr.text.removeprefix("\r\x1b[K")) <= 39
+
+
+class TestDrawing:
+    def test_several_lines_take_each_other_s_place(self, screen):
+        opened = screen(terminal="stderr")
+        opened.output.draw(["one", "two"])
+        opened.output.draw(["three", "four"])
+        opened.output.clear_progress()
+        opened.output.clear_progress()
+        assert opened.stderr.text == "\r\x1b[Kone\ntwo\r\x1b[1A\x1b[Jthree\nfour\r\x1b[1A\x1b[J"
+
+    def test_lines_that_a_narrower_terminal_broke_are_taken_back_whole(self, screen, monkeypatch):
+        opened = screen(terminal="stderr")
+        opened.output.draw(["x" * 39, "字" * 15, ""])
+        monkeypatch.setenv("COLUMNS", "20")
+        opened.output.clear_progress()
+        assert opened.stderr.text.endswith("\r\x1b[4A\x1b[J")
+
+    @pytest.mark.parametrize(("terminal", "quiet", "term"), [("", False, "xterm"), ("stderr", True, "xterm"), ("stderr", False, "dumb")])
+    def test_nothing_is_drawn_where_it_could_not_be_taken_back(self, screen, monkeypatch, terminal, quiet, term):
+        opened = screen(terminal=terminal)
+        monkeypatch.setenv("TERM", term)
+        output = Output(quiet=quiet)
+        output.draw(["one"])
+        output.progress(Progress(phase="load", done=2, total=2))
+        output.status("two")
+        assert opened.stderr.text == ""
+
+    def test_characters_that_the_terminal_lacks_have_plain_forms_of_their_width(self):
+        assert encodable("━━╌ 2 · é", "ascii") == "==- 2 | ?"
+        assert encodable("━ 字", "utf-8") == "━ 字"
 
 
 def test_an_error_is_two_lines_and_an_event(screen):

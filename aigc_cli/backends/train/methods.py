@@ -1,0 +1,145 @@
+"""Which weights are trained: all, some layers, or adapters beside frozen ones."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import nn
+from torch.nn import Parameter
+from transformers.pytorch_utils import Conv1D
+
+from aigc_cli.backends.train.lora_linear import speed_up
+from aigc_cli.core.errors import UsageError
+from aigc_cli.core.finetune import Tuning
+
+
+@dataclass(frozen=True)
+class Trainable:
+    """A model ready for training.
+
+    model: the causal language model itself, adapters within.  peft: peft's wrapper around it, for adapter methods.
+    parameters: what is trained, by its name in `model`.  mixes_dtypes: some layers multiply float32 by narrower numbers.
+    """
+
+    model: Any
+    peft: Any | None
+    parameters: dict[str, Parameter]
+    mixes_dtypes: bool = False
+
+    @property
+    def trained(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters.values())
+
+    @property
+    def total(self) -> int:
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+
+def prepare(model: Any, tuning: Tuning, seed: int, continue_from: Path | None = None) -> Trainable:
+    """Chooses the weights of a loaded model that will be trained.
+
+    continue_from: an adapter's folder to go on from.
+    Raises: UsageError where layers or target modules match nothing.
+    """
+    peft, mixes_dtypes = None, False
+    if tuning.is_adapter:
+        peft = add_adapter(model, tuning, seed, continue_from)
+        mixes_dtypes = not speed_up(model)
+    elif tuning.method == "freeze":
+        freeze(model, tuning)
+    else:
+        model.requires_grad_(True)
+    parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    return Trainable(model, peft, parameters, mixes_dtypes)
+
+
+def freeze(model: Any, tuning: Tuning) -> None:
+    """Trains the layers that are named, or all but them; the embeddings go with the first layer, the rest with the last."""
+    layers = decoder_layers(model)
+    named = layer_numbers(tuning.train_layers or tuning.freeze_layers or "", len(layers))
+    trained = named if tuning.train_layers else set(range(len(layers))) - named
+    if not trained:
+        raise UsageError("--freeze-layers leaves nothing to train", f"the model has layers 0 to {len(layers) - 1}")
+    model.requires_grad_(bool(tuning.freeze_layers) and len(layers) - 1 in trained)
+    model.get_input_embeddings().requires_grad_(bool(tuning.freeze_layers) and 0 in trained)
+    for number, layer in enumerate(layers):
+        layer.requires_grad_(number in trained)
+
+
+def decoder_layers(model: Any) -> Sequence[nn.Module]:
+    """The longest list of modules: the stack of layers, whatever a family calls it."""
+    stacks = [list(module) for module in model.modules() if isinstance(module, nn.ModuleList)]
+    return max(stacks, key=len)
+
+
+def layer_numbers(text: str, count: int) -> set[int]:
+    """ "first:2", "last:2", "0,3-5" -> numbers below count. Raises: UsageError for one that is not there."""
+    side, _, number = text.partition(":")
+    if number:
+        wanted = set(range(int(number)) if side == "first" else range(count - int(number), count))
+    else:
+        pairs = [part.partition("-") for part in text.split(",")]
+        wanted = {n for first, _, last in pairs for n in range(int(first), int(last or first) + 1)}
+    if not wanted or min(wanted) < 0 or max(wanted) >= count:
+        raise UsageError(f"{text!r} names layers that the model does not have", f"it has {count}: 0 to {count - 1}")
+    return wanted
+
+
+def add_adapter(model: Any, tuning: Tuning, seed: int, continue_from: Path | None) -> Any:
+    """peft's model around `model`, whose layers are changed in place."""
+    if continue_from:
+        return PeftModel.from_pretrained(model, str(continue_from), is_trainable=True)
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=tuning.lora_rank,
+        lora_alpha=tuning.alpha,  # type: ignore[arg-type]  # peft divides it by r: a fraction is as good
+        lora_dropout=tuning.lora_dropout,
+        target_modules=target_modules(model, tuning.target_modules),
+        use_dora=tuning.method == "dora",
+    )
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # peft's are for programmers
+        torch.manual_seed(seed)
+        return get_peft_model(model, config)
+
+
+def target_modules(model: Any, names: str) -> list[str]:
+    """Names of the matrices that get an adapter, as peft's config wants them.
+
+    "auto" and "all-linear" are every linear layer but the head: adapters on all of them learn as full training does
+    ("LoRA Without Regret", 2025). Names may be whole or the last part, as in "q_proj,v_proj".
+    Raises: UsageError for a name that matches nothing, with those that are there.
+    """
+    head = model.get_output_embeddings()
+    matrices = [name for name, module in model.named_modules() if is_matrix(module) and module is not head]
+    kinds = sorted({last_part(name) for name in matrices})
+    if names in ("auto", "all-linear"):
+        return kinds
+    wanted = [name.strip() for name in names.split(",") if name.strip()]
+    for name in wanted:
+        if not any(matrix == name or matrix.endswith(f".{name}") for matrix in matrices):
+            near = difflib.get_close_matches(name, kinds, n=1)
+            hint = f"there is: {', '.join(kinds)}" + (f"; did you mean {near[0]}?" if near else "")
+            raise UsageError(f"--target-modules: no matrix of this model is called {name!r}", hint)
+    if not wanted:
+        raise UsageError("--target-modules names nothing", f"there is: {', '.join(kinds)}")
+    return wanted
+
+
+def is_matrix(module: nn.Module) -> bool:
+    """Also bitsandbytes' quantised layers, which are nn.Linear."""
+    return isinstance(module, nn.Linear | Conv1D)
+
+
+def last_part(name: str) -> str:
+    """The module's own name; a number, as in a list of experts, keeps the name before it."""
+    parts = name.split(".")
+    return ".".join(parts[-2:]) if re.fullmatch(r"\d+", parts[-1]) and len(parts) > 1 else parts[-1]

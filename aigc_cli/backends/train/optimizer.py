@@ -1,0 +1,36 @@
+"""The optimizer for the weights that are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch.nn import Parameter
+
+from aigc_cli.core.finetune import Optimization
+
+MOMENTUM = 0.9  # of SGD
+
+
+def make_optimizer(parameters: Iterable[Parameter], optimization: Optimization) -> torch.optim.Optimizer:
+    """Weight decay is for matrices: norms and biases, which have one dimension, are left out."""
+    trained = list(parameters)
+    learning_rate = optimization.learning_rate or 0.0  # set anew before each step
+    groups = [
+        {"params": [parameter for parameter in trained if parameter.ndim >= 2], "weight_decay": optimization.weight_decay},
+        {"params": [parameter for parameter in trained if parameter.ndim < 2], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    match optimization.optimizer:
+        case "adamw":
+            fused = all(parameter.device.type in ("cpu", "cuda", "mps") for parameter in trained)
+            return torch.optim.AdamW(groups, lr=learning_rate, fused=fused)
+        case "sgd":
+            return torch.optim.SGD(groups, lr=learning_rate, momentum=MOMENTUM)
+        case "adafactor":
+            return torch.optim.Adafactor(groups, lr=learning_rate)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate

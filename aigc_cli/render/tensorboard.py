@@ -1,0 +1,45 @@
+"""Training's events as TensorBoard files, on their way to whoever shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aigc_cli.core.events import Evaluation, Event, TrainStep
+from aigc_cli.core.extras import extra
+
+if TYPE_CHECKING:
+    from tensorboardX import SummaryWriter
+
+OF_STEP = ("loss", "learning_rate", "grad_norm", "tokens_per_second", "epoch")
+
+
+def with_tensorboard(events: Iterable[Event], folder: Path) -> Iterator[Event]:
+    """Passes every event on once its figures are written below `folder`.
+
+    A run that was resumed writes a file of its own, which tells TensorBoard to forget what the one before had to say
+    from that step on.
+
+    Raises: AigcError before the first event where the extra `tensorboard` is missing.
+    """
+    with extra("tensorboard", "--tensorboard"):
+        from tensorboardX import SummaryWriter
+    writer = None
+    try:
+        for event in events:
+            if isinstance(event, TrainStep | Evaluation):
+                writer = writer or SummaryWriter(str(folder), purge_step=event.step or None)
+                add_scalars(writer, event)
+            yield event
+    finally:
+        if writer:
+            writer.close()
+
+
+def add_scalars(writer: SummaryWriter, event: TrainStep | Evaluation) -> None:
+    if isinstance(event, Evaluation):
+        writer.add_scalar(f"{event.split}/{event.name}", event.value, event.step)
+        return
+    for name in OF_STEP:
+        writer.add_scalar(f"train/{name}", getattr(event, name), event.step)

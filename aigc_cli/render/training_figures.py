@@ -1,0 +1,95 @@
+"""Figures of training as people read them."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
+from aigc_cli.core.units import format_count
+from aigc_cli.training.report import Comparison, RunReport
+
+ENDINGS = {
+    "complete": "complete",
+    "max_steps": "ended by --max-steps",
+    "early_stopping": "ended early: no more gain",
+    "interrupted": "interrupted",
+}
+
+
+def format_figure(value: float | None, unit: str = "") -> str:
+    """Digits that matter: 2.113, 24.88, 1,204; shares as 71.4%; a dash for what was not measured."""
+    if value is None:
+        return "-"
+    if unit == "%":
+        return f"{value:.1f}%"
+    digits = 3 if abs(value) < 10 else 2 if abs(value) < 100 else 1 if abs(value) < 1000 else 0
+    return f"{value:,.{digits}f}"
+
+
+def format_change(compared: Comparison) -> str:
+    """By how much a figure moved, and whether that is good."""
+    if compared.before is None or compared.after is None or compared.gain is None:
+        return "-"
+    moved = compared.after - compared.before
+    size = f"{abs(moved):.1f} points" if compared.unit == "%" else format_figure(abs(moved))
+    if not size.partition(" ")[0].strip("0.,"):
+        return "same"
+    return f"{'+' if moved > 0 else '-'}{size} {'better' if compared.gain > 0 else 'worse'}"
+
+
+def verdict(compared: list[Comparison]) -> str:
+    """One sentence where training did not help, by the loss on rows that were kept back; nothing where it did."""
+    losses = [figure for figure in compared if figure.name == "loss" and figure.gain is not None]
+    if not losses:
+        return "No rows were kept back, so there is no proof that training helped."
+    worse = [figure.split for figure in losses if figure.gain is not None and figure.gain <= 0]
+    return f"Training did not help: the loss on {' and '.join(worse)} rows is no lower than before." if worse else ""
+
+
+def settings_of(report: RunReport) -> dict[str, str]:
+    """The settings that make the result, by the names of their flags; paths are left out."""
+    request, tuning = report.request, report.request.get("tuning", {})
+    groups = {key: value for group in ("optimization", "pace") for key, value in request.get(group, {}).items()}
+    adapter = (
+        ("lora_rank", "lora_alpha", "lora_dropout", "target_modules") if report.model.is_adapter else ("freeze_layers", "train_layers")
+    )
+    data = {key: request.get("data", {}).get(key) for key in ("val_split", "test_split", "train_on", "max_length", "packing")}
+    chosen = {"method": report.model.method, **{key: tuning.get(key) for key in adapter}, **groups, **data, "seed": report.training.seed}
+    return {key: as_setting(value) for key, value in chosen.items() if value is not None}
+
+
+def as_setting(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def trained_share(report: RunReport) -> str:
+    """How many parameters were trained, of how many."""
+    model = report.model
+    share = model.trained_parameters / model.total_parameters if model.total_parameters else 0.0
+    return f"{format_count(model.trained_parameters)} of {format_count(model.total_parameters)} parameters ({share:.2%})"
+
+
+METHODS = {
+    "full": "tuned in full",
+    "freeze": "tuned in some of its layers",
+    "lora": "tuned with LoRA",
+    "dora": "tuned with DoRA",
+    "qlora": "tuned with QLoRA",
+}
+
+
+def manner(report: RunReport) -> str:
+    """How the model was trained, to go on a sentence."""
+    return "trained from scratch" if report.request.get("tuning", {}).get("from_scratch") else METHODS[report.model.method]
+
+
+def file_name(path: str) -> str:
+    """A report is handed on: whose folder a file lay in is nobody's business."""
+    return PurePath(path.replace("\\", "/")).name or path
+
+
+def public_name(model: str) -> str:
+    """The model's name, or of a path its last part."""
+    is_path = model.startswith(("/", ".", "~")) or model.count("/") > 1 or "\\" in model
+    return file_name(model) if is_path else model

@@ -1,0 +1,1 @@
+"""What training computes without tensors: metrics, estimates, the report."""

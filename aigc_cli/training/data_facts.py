@@ -1,0 +1,55 @@
+"""What is known of a data set once it was read: for the dry run and for the report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aigc_cli.core.sample import RowFormat, Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFile:
+    """A file that rows were read from, as the user named it. size: bytes.  split: None where its rows were split by hash."""
+
+    path: str
+    sha256: str
+    size: int
+    split: Split | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitFacts:
+    """tokens: after cutting, without padding; of these the loss is taken over trained_tokens."""
+
+    rows: int
+    tokens: int
+    trained_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LengthBin:
+    """Rows that have at most up_to tokens, and more than the bin before."""
+
+    up_to: int
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataFacts:
+    """Counts of rows, unless they say otherwise.
+
+    cut: longer than max_length tokens, their ends left out.  untrained: cut so that nothing to learn was left, so left out.
+    duplicates: equal to a row before.  leaked: training rows that also stand in a split that is measured on.
+    left_out: bad rows, with --skip-bad.  lengths: a histogram of the rows before they were cut, the shortest first.
+    """
+
+    files: tuple[DataFile, ...]
+    splits: dict[Split, SplitFacts]
+    row_format: RowFormat
+    max_length: int
+    cut: int = 0
+    untrained: int = 0
+    duplicates: int = 0
+    leaked: int = 0
+    left_out: int = 0
+    lengths: tuple[LengthBin, ...] = ()

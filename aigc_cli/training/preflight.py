@@ -1,0 +1,51 @@
+"""What can be said of a run before it starts."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from aigc_cli.training.data_facts import DataFacts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preflight:
+    """A run as it would be.
+
+    sample: a row as the model will see it, in pieces of text and whether the loss is taken over them.
+    sample_origin: `file:line` of it.
+    memory: its parts by name, in bytes, the biggest moment of the run.  free: bytes there are.
+    seconds: an estimate, None where nothing was timed.
+    advice: what to change where it does not fit, the cheapest change first.
+    """
+
+    model: str
+    method: str
+    mode: str
+    device: str
+    dtype: str
+    trained_parameters: int
+    total_parameters: int
+    data: DataFacts
+    sample: tuple[tuple[str, bool], ...]
+    sample_origin: str
+    memory: tuple[tuple[str, int], ...]
+    free: int
+    steps: int
+    seconds: float | None
+    advice: tuple[str, ...] = ()
+
+    @property
+    def total_memory(self) -> int:
+        return sum(size for _, size in self.memory)
+
+    @property
+    def fits(self) -> bool:
+        return self.total_memory <= self.free
+
+    def to_json(self) -> dict[str, Any]:
+        """One JSON object; memory as an object of bytes by part."""
+        fields = dataclasses.asdict(self)
+        fields["sample"] = [{"text": text, "trained": trained} for text, trained in self.sample]
+        return {**fields, "memory": dict(self.memory), "total_memory": self.total_memory, "fits": self.fits}

@@ -1,0 +1,120 @@
+"""From a run's log to its report."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from aigc_cli.core.finetune import FinetuneRequest
+from aigc_cli.training.data_facts import DataFacts
+from aigc_cli.training.report import (
+    AnswerPair,
+    CurvePoint,
+    Figures,
+    FinishReason,
+    HardRow,
+    LabelScore,
+    Measurement,
+    ModelFacts,
+    RunReport,
+    TrainingFacts,
+)
+
+LONGEST_CURVE = 1000  # points; the log has every step
+
+
+def build_report(
+    events: Iterable[Mapping[str, Any]],
+    *,
+    request: FinetuneRequest,
+    model: ModelFacts,
+    data: DataFacts,
+    versions: Mapping[str, str],
+    seconds: float,
+    finish_reason: FinishReason,
+    best_step: int | None = None,
+    estimated_memory: int | None = None,
+    hardest: Sequence[HardRow] = (),
+    labels: Sequence[LabelScore] = (),
+    signatures: Mapping[str, str] | None = None,
+) -> RunReport:
+    """Puts together what the run's log tells (events as JSON objects, oldest first) and what it does not.
+
+    Figures that are not finite are left out, for JSON has no word for them.
+    """
+    log = list(events)
+    steps = [event for event in log if event["event"] == "train_step"]
+    last: Mapping[str, Any] = steps[-1] if steps else {"step": 0, "epoch": 0.0, "tokens": 0, "tokens_per_second": 0.0}
+    training = TrainingFacts(
+        seed=request.seed,
+        steps=last["step"],
+        epochs=last["epoch"],
+        tokens=last["tokens"],
+        seconds=seconds,
+        tokens_per_second=last["tokens_per_second"],
+        finish_reason=finish_reason,
+        best_step=best_step,
+        estimated_memory=estimated_memory,
+        peak_memory=max((event["peak_memory"] for event in steps if event.get("peak_memory")), default=None),
+    )
+    evaluations = tuple(measurements(log))
+    return RunReport(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        versions=dict(versions),
+        model=model,
+        request=request.to_json(),
+        data=data,
+        training=training,
+        before=figures_at(0, evaluations),
+        after=figures_at(training.result_step, evaluations),
+        answers=tuple(answer_pairs(log)),
+        hardest=tuple(hardest),
+        labels=tuple(labels),
+        signatures=dict(signatures or {}),
+        curve=tuple(thinned(steps)),
+        evaluations=evaluations,
+        cautions=tuple(dict.fromkeys(event["message"] for event in log if event["event"] == "warning")),
+    )
+
+
+def measurements(log: Iterable[Mapping[str, Any]]) -> Iterator[Measurement]:
+    names = [field.name for field in dataclasses.fields(Measurement)]
+    for event in log:
+        if event["event"] == "eval" and math.isfinite(event["value"]):
+            yield Measurement(**{name: event[name] for name in names})
+
+
+def figures_at(step: int, evaluations: Iterable[Measurement]) -> Figures:
+    """The last of each name and split that was measured with the weights of that step."""
+    figures: Figures = {}
+    for measured in evaluations:
+        if measured.step == step:
+            figures.setdefault(measured.split, {})[measured.name] = measured.value
+    return figures
+
+
+def answer_pairs(log: Iterable[Mapping[str, Any]]) -> Iterator[AnswerPair]:
+    """Answers of the base and the last ones of the tuned model, where both are there."""
+    base: dict[int, str] = {}
+    tuned: dict[int, Mapping[str, Any]] = {}
+    for event in log:
+        if event["event"] == "answer" and event["step"] == 0:
+            base[event["index"]] = event["text"]
+        elif event["event"] == "answer":
+            tuned[event["index"]] = event
+    for index in sorted(base.keys() & tuned.keys()):
+        event = tuned[index]
+        yield AnswerPair(prompt=event["prompt"], reference=event["reference"], base=base[index], tuned=event["text"])
+
+
+def thinned(steps: Sequence[Mapping[str, Any]]) -> Iterator[CurvePoint]:
+    """At most LONGEST_CURVE points, each the mean of the steps that it stands for."""
+    size = math.ceil(len(steps) / LONGEST_CURVE) or 1
+    for start in range(0, len(steps), size):
+        bucket = steps[start : start + size]
+        losses = [step["loss"] for step in bucket if math.isfinite(step["loss"])]
+        if losses:
+            yield CurvePoint(step=bucket[-1]["step"], loss=sum(losses) / len(losses), learning_rate=bucket[-1]["learning_rate"])
