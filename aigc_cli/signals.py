@@ -35,7 +35,7 @@ def leaving_at_once() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = {number: signal.signal(number, leave) for number in STATUSES}
+    previous = {number: signal.signal(number, leave) for number in STATUSES if signal.getsignal(number) != signal.SIG_IGN}
     try:
         yield
     finally:

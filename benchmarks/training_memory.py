@@ -94,7 +94,7 @@ def estimated(folder: Path, method: str, args: argparse.Namespace) -> int:
         pace=Pace(batch_size=args.rows),
     )
     placement = choose("cpu", "bfloat16")
-    case = open_case(AutoConfig.from_pretrained(folder), request, placement, longest=args.length, stored_dtype="bfloat16")
+    case = open_case(AutoConfig.from_pretrained(folder), request, placement, longest=args.length)
     assert case is not None
     if args.parts:
         print("   ", ", ".join(f"{name} {format_size(size)}" for name, size in case.estimate().parts))
@@ -112,6 +112,7 @@ def finetune(folder: Path, method: str, args: argparse.Namespace, work: Path) ->
         "--max-length": args.length,
         "--max-steps": STEPS,
         "--samples": 0,
+        "--max-eval-samples": 4,
     }
     words = [str(word) for pair in options.items() for word in pair]
     checkpointing = ["--gradient-checkpointing"] if args.gradient_checkpointing else []

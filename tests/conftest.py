@@ -52,28 +52,29 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     return home
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Runs the command in this process: `run("complete", "hi", input="text on stdin")`.
+def run_here(*args: str | Path, input: str | bytes | None = None) -> Result:
+    """Runs the command in this process: `run_here("complete", "hi", input="text on stdin")`.
 
     `input` is str or bytes; None stands for a terminal on stdin.
     """
     from aigc_cli.__main__ import main
 
-    def call(*args: str, input: str | bytes | None = None) -> Result:
-        stdout, stderr = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
-        data = input.encode() if isinstance(input, str) else (input or b"")
-        stdin = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8")
-        stdin.isatty = lambda: input is None  # type: ignore[method-assign]
-        with monkeypatch.context() as patch:
-            patch.setattr(sys, "stdin", stdin)
-            patch.setattr(sys, "stdout", stdout)
-            patch.setattr(sys, "stderr", stderr)
-            status = main([str(arg) for arg in args])
-        read = [stream.buffer.getvalue().decode() for stream in (stdout, stderr)]  # type: ignore[attr-defined]
-        return Result(read[0], read[1], int(status))
+    stdout, stderr = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    data = input.encode() if isinstance(input, str) else (input or b"")
+    stdin = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8")
+    stdin.isatty = lambda: input is None  # type: ignore[method-assign]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stdin", stdin)
+        patch.setattr(sys, "stdout", stdout)
+        patch.setattr(sys, "stderr", stderr)
+        status = main([str(arg) for arg in args])
+    read = [stream.buffer.getvalue().decode() for stream in (stdout, stderr)]  # type: ignore[attr-defined]
+    return Result(read[0], read[1], int(status))
 
-    return call
+
+@pytest.fixture
+def run() -> Callable[..., Result]:
+    return run_here
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from aigc_cli.core.finetune import FinetuneRequest
 
 if TYPE_CHECKING:
     from aigc_cli.backends.train.trainer import TextTrainer
+
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # where it is installed, peft imports it, and it tells of missing kernels
 
 ENGINES: dict[str, dict[str, str]] = {
     "text": {

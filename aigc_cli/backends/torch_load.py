@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
 from transformers.utils import logging
+from transformers.utils.quantization_config import QuantizationConfigMixin
 
 from aigc_cli.backends.device import Placement
 from aigc_cli.core.engine import ModelSource
@@ -36,8 +37,13 @@ class LoadedModel:
     cautions: tuple[str, ...]
 
 
-def load(source: ModelSource, placement: Placement, adapters: Sequence[tuple[Path, float]] = ()) -> LoadedModel:
-    """adapters: as in EngineOptions; merged into the weights.
+def load(
+    source: ModelSource,
+    placement: Placement,
+    adapters: Sequence[tuple[Path, float]] = (),
+    quantization: QuantizationConfigMixin | None = None,
+) -> LoadedModel:
+    """adapters: as in EngineOptions; merged into the weights.  quantization: of the weights, as they are read.
 
     Raises: ModelError for what transformers cannot load or an adapter that does not fit, OutOfMemoryError for what the
         device cannot hold.
@@ -49,7 +55,7 @@ def load(source: ModelSource, placement: Placement, adapters: Sequence[tuple[Pat
         with memory_errors(placement.device):
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False, **options)
             tokenizer = load_tokenizer(folder, options)
-            model, cautions = load_weights(source, config, placement)
+            model, cautions = load_weights(source, config, placement, quantization)
             generation_config = read_generation_config(folder, model)
             ends = end_ids(generation_config, tokenizer)
             if adapters:
@@ -95,7 +101,9 @@ def load_tokenizer(folder: Path, options: dict[str, Any]) -> Any:
         raise ModelError(f"the tokenizer in {folder} cannot be read: {reason(error)}", "fetch its files again") from error
 
 
-def load_weights(source: ModelSource, config: Any, placement: Placement) -> tuple[Any, tuple[str, ...]]:
+def load_weights(
+    source: ModelSource, config: Any, placement: Placement, quantization: QuantizationConfigMixin | None = None
+) -> tuple[Any, tuple[str, ...]]:
     """The model in place, and what is odd about its file.
 
     Raises: ModelError where tensors are missing or have other shapes than the config says.
@@ -105,6 +113,8 @@ def load_weights(source: ModelSource, config: Any, placement: Placement) -> tupl
         from transformers import modeling_gguf_pytorch_utils as gguf_reader  # for these files only
 
         gguf_reader.tqdm = lambda iterable, **options: iterable  # type: ignore[attr-defined]  # it draws a bar of its own, terminal or not
+    if quantization:
+        options |= {"quantization_config": quantization, "device_map": {"": placement.device}}
     auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     model, report = auto.from_pretrained(
         folder,
@@ -126,7 +136,7 @@ def load_weights(source: ModelSource, config: Any, placement: Placement) -> tupl
         raise ModelError(f"{source.path}: {names}", "the files are not complete: fetch them again")
     unused = sorted(report["unexpected_keys"])
     cautions = (f"{len(unused)} tensors in the file belong to no part of this model, {unused[0]} among them",) if unused else ()
-    return model.eval().to(placement.device), cautions
+    return model.eval() if quantization else model.eval().to(placement.device), cautions
 
 
 def read_generation_config(folder: Path, model: Any) -> GenerationConfig:
@@ -192,11 +202,11 @@ def model_sampling(config: GenerationConfig) -> tuple[Sampling, tuple[str, ...]]
 
 
 @contextmanager
-def memory_errors(device: str) -> Iterator[None]:
+def memory_errors(device: str, hint: str = OUT_OF_MEMORY_HINT) -> Iterator[None]:
     """Turns an allocation that failed into an OutOfMemoryError with advice."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if type(error) is RuntimeError and not any(words in str(error) for words in ("allocate memory", "out of memory")):
             raise
-        raise OutOfMemoryError(f"out of memory on {device}", OUT_OF_MEMORY_HINT) from error
+        raise OutOfMemoryError(f"out of memory on {device}", hint) from error

@@ -78,6 +78,10 @@ class TorchTextEngine:
     def count_tokens(self, messages: tuple[Message, ...]) -> int:
         return self.prompter.count(messages)
 
+    def forget(self) -> None:
+        """Drops what was kept of earlier prompts: it is of no use once the weights change."""
+        self.decoder.reset()
+
     def close(self) -> None:
         del self.decoder
         if self.placement.device.startswith("cuda"):

@@ -122,11 +122,12 @@ def find_result(run: Path, model: str | None, screen: Output) -> Result:
 
 
 def gguf_path(output: Path, run: Path, kind: GgufChoice) -> Path:
-    """A folder gets a file named after the run."""
+    """A folder, which is made if need be, gets a file named after the run. Raises: UsageError for another kind of file."""
     if output.suffix.lower() == ".gguf":
         return output
-    if not output.is_dir():
-        raise UsageError(f"{output} is neither a .gguf file's name nor a folder", "end the name in .gguf, or create the folder first")
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"{output} is neither a .gguf file's name nor a folder", "end the name in .gguf, or name a folder")
+    output.mkdir(parents=True, exist_ok=True)
     return output / f"{run.resolve().name}-{kind}.gguf"
 
 
@@ -177,4 +178,7 @@ def show_written(path: Path, to: Form, result: Result, screen: Output) -> None:
         return
     screen.write(f"{path}\n")
     usage = f"-m {result.model} --adapter {path}" if to is Form.ADAPTER else f"-m {path}"
-    screen.note(f"{format_size(size)} written · try it: aigc chat {usage}")
+    from aigc_cli.models.usage import read_mode
+
+    command = "complete" if read_mode(result.folder) == "raw" else "chat"
+    screen.note(f"{format_size(size)} written · try it: aigc {command} {usage}")

@@ -85,13 +85,17 @@ def finetune(
 def make_order(values: dict[str, Any], start: RunOptions, model: TrainedModelOptions, settings: Settings) -> Order:
     """Raises: UsageError for options that contradict one another, or a folder that is not named."""
     from aigc_cli.commands.finetune_run import Order
+    from aigc_cli.store.run_record import read_record
 
     folder = values.get("output")
-    if folder is None and not start.dry_run:
+    if folder is None and (start.resume or values.get("data")) and not start.dry_run:  # without data that is said first
         raise UsageError("there is no folder for the result", "name one: -o mine/")
     if start.dry_run and start.resume:
         raise UsageError("--dry-run and --resume contradict each other", "leave out one of the two")
     request = requested(values, start.resume, settings)
+    if start.resume:  # where the run was begun goes before today's settings
+        record = read_record(Path(values["output"]))
+        values = {"device": record.device, "dtype": record.dtype, **values}
     return Order(
         request=request,
         folder=Path(folder) if folder else None,
@@ -107,13 +111,13 @@ def make_order(values: dict[str, Any], start: RunOptions, model: TrainedModelOpt
 
 def requested(values: dict[str, Any], resume: bool, settings: Settings) -> FinetuneRequest:
     """What the options ask for; with --resume and nothing else, what the run was begun with."""
-    from aigc_cli.store.run_record import read_record, recorded_request
+    from aigc_cli.commands.finetune_continue import continued
+    from aigc_cli.store.run_record import recorded_request
 
     asked = {name: value for name, value in values.items() if name not in (*OF_THE_RUN, *OF_A_START)}
     if resume and not asked:
         return recorded_request(Path(values["output"]))
     if "continue" in asked and not asked.get("from_scratch"):
-        earlier = read_record(Path(asked["continue"])).request
-        asked = {"model": earlier.model, **({"method": earlier.tuning.method} if earlier.tuning.is_adapter else {}), **asked}
+        asked = continued(asked)
     model = asked.get("from_scratch") or settings.get("model", asked.get("model"))
     return make_request(asked, str(model))

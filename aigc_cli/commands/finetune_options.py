@@ -13,7 +13,7 @@ import typer
 
 from aigc_cli.core.engine import Dtype
 from aigc_cli.core.errors import UsageError
-from aigc_cli.core.finetune import DataChoice, FinetuneRequest, Optimization, Pace, Proof, Tuning
+from aigc_cli.core.finetune import ADAPTER_METHODS, DataChoice, FinetuneRequest, Optimization, Pace, Proof, Tuning
 from aigc_cli.core.request import Mode
 
 MODEL, DATA, METHOD, OPTIMIZER, PACE, PROOF, RUN = "Model", "Data", "Method", "Optimizer", "Length and pace", "Proof", "Run"
@@ -219,7 +219,8 @@ def plain(value: Any) -> Any:
 
 
 def make_request(values: Mapping[str, Any], model: str) -> FinetuneRequest:
-    """Raises: UsageError naming the option that is out of range or contradicts another."""
+    """Raises: UsageError naming the option that is out of range, contradicts another, or would have no effect."""
+    refuse_without_effect(values)
     renamed = {**values, "paths": values.get("data", ()), "continue_from": values.get("continue")}
 
     def group(kind: Any) -> Any:
@@ -236,3 +237,16 @@ def group_from_scratch(values: Mapping[str, Any]) -> Tuning:
     """New weights are all trained, so there the method need not be named."""
     named = {field.name for field in dataclasses.fields(Tuning)}
     return Tuning(**{**{name: value for name, value in values.items() if name in named and value is not None}, "method": "full"})
+
+
+def refuse_without_effect(values: Mapping[str, Any]) -> None:
+    """Raises: UsageError for an option that is named and that the others leave without a meaning."""
+    method = values.get("method", "full" if values.get("from_scratch") else "lora")
+    for names, is_used, wanted in (
+        (("lora_rank", "lora_alpha", "lora_dropout", "target_modules"), method in ADAPTER_METHODS, "--method lora, dora or qlora"),
+        (("decay",), values.get("schedule") == "wsd", "--schedule wsd"),
+        (("metric_samples",), bool(values.get("metrics")), "--metric"),
+    ):
+        idle = [f"--{name.replace('_', '-')}" for name in names if name in values]
+        if idle and not is_used:
+            raise UsageError(f"{idle[0]} belongs to {wanted}", f"leave it out, or add {wanted}")

@@ -4,44 +4,38 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import platform
 import shutil
 import sys
 import tempfile
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from aigc_cli import __version__
+from aigc_cli.commands.finetune_record import data_facts, make_record, versions
 from aigc_cli.core.engine import EngineOptions, ModelSource
 from aigc_cli.core.errors import AigcError, UsageError
-from aigc_cli.core.events import Caution, Checkpoint, Done, Event
+from aigc_cli.core.events import Caution, Checkpoint, Done, Event, Planned, Progress
 from aigc_cli.core.extras import extra
 from aigc_cli.core.finetune import FinetuneRequest
-from aigc_cli.core.sample import Split
 from aigc_cli.data.check import check
 from aigc_cli.data.dataset import Dataset
 from aigc_cli.data.spool import spool
-from aigc_cli.signals import deferred, leaving_at_once
+from aigc_cli.signals import Terminated, deferred, leaving_at_once
 from aigc_cli.store import checkpoints, run_record
+from aigc_cli.store.durable import met_full_disk
+from aigc_cli.store.earlier import carry_over
 from aigc_cli.store.event_log import logged, read_events, rewind
-from aigc_cli.store.fingerprint import fingerprint
 from aigc_cli.store.run_folder import RunFolder, begin, claim, install, remove_run
-from aigc_cli.store.run_record import RunRecord
-from aigc_cli.training.data_facts import DataFacts, DataFile, LengthBin, SplitFacts
 from aigc_cli.training.preflight import Preflight
 
 if TYPE_CHECKING:
     from aigc_cli.backends.train.loaded_run import LoadedRun
-    from aigc_cli.backends.train.prepared_run import PreparedRun
     from aigc_cli.backends.train.run import Outcome
     from aigc_cli.backends.train.trainer import TextTrainer
 
-PACKAGES = ("torch", "transformers", "peft", "accelerate", "tokenizers")
+TO_RESUME = "make room, then run the command again with --resume"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +55,7 @@ class Order:
 
 def dry_run(order: Order) -> Generator[Event, None, Preflight]:
     """All that can be said before training. Nothing of it is kept."""
+    refuse_several_processes()
     with tempfile.TemporaryDirectory(prefix="aigc-") as name:
         folder = Path(name)
         dataset = yield from checked_data(order, folder, folder / "rejects.jsonl")
@@ -79,9 +74,13 @@ def train(order: Order) -> Generator[Event, None, None]:
     Raises: BusyError, UsageError, ModelError, OutOfMemoryError, AigcError; KeyboardInterrupt or Terminated once all is saved.
     """
     assert order.folder is not None
+    refuse_several_processes()
     if order.html:
         with extra("plot", "--html"):
             import matplotlib  # noqa: F401 - else its absence would show when all is done
+    if order.tensorboard:
+        with extra("tensorboard", "--tensorboard"):
+            import tensorboardX  # noqa: F401 - else its absence would show when the model is loaded
     with ExitStack() as stack:
         run = stack.enter_context(claim(order.folder, resume=order.resume, overwrite=order.overwrite))
         if order.resume and run_record.read_record(run.path).status == "complete":
@@ -90,20 +89,55 @@ def train(order: Order) -> Generator[Event, None, None]:
         dataset = yield from checked_data(order, run.path, run.rejects)
         trainer = yield from open_trainer(order)
         yield from start(order, run, dataset, trainer)
+        go_on = f"go on with: aigc finetune --resume -o {run.path}"
         with forgetting(order, run):
-            prepared = yield from trainer.prepare(dataset, run.data)
-            prepared.refuse_misfit()
+            try:
+                prepared = yield from trainer.prepare(dataset, run.data)
+            except (KeyboardInterrupt, Terminated):
+                yield Caution(message=f"stopped before the first step; {go_on}")
+                raise
+            stack.callback(prepared.data.close)
             preflight = prepared.preflight(data_facts(dataset, prepared))
-            yield from carry_over(order.request, run)
+            yield planned(preflight)
+            prepared.refuse_misfit()
+            earlier = order.request.tuning.continue_from
+            if earlier and not carry_over(RunFolder(Path(earlier)).data, run.data):
+                yield Caution(message=f"{earlier} kept no rows back: what was learnt there cannot be measured again")
+            yield Progress(phase="loading the model", done=0, unit="")
             with leaving_at_once():
                 loaded = yield from prepared.load()
         pending = stack.enter_context(deferred())
+        stack.enter_context(room_wanted(run, TO_RESUME))
         outcome = yield from watched(order, run, loaded, lambda: pending.number is not None)
         if outcome.finish_reason == "interrupted":
             run_record.set_status(run.path, "stopped")
-            yield Caution(message=f"stopped, with all that was done saved; go on with: aigc finetune --resume -o {run.path}")
+            yield Caution(message=f"stopped, with all that was done saved; {go_on}")
             pending.raise_pending()
         yield from finish(order, run, loaded, preflight, outcome)
+
+
+def planned(preflight: Preflight) -> Planned:
+    rows = preflight.data.splits["train"]
+    return Planned(
+        method=preflight.method,
+        trained_parameters=preflight.trained_parameters,
+        total_parameters=preflight.total_parameters,
+        rows=rows.rows,
+        tokens=rows.tokens,
+        trained_tokens=rows.trained_tokens,
+        duplicates=preflight.data.duplicates,
+        steps=preflight.steps,
+        memory=preflight.total_memory,
+        free=preflight.free,
+    )
+
+
+def refuse_several_processes() -> None:
+    """Raises: UsageError under a launcher, whose processes would wait for one another without end."""
+    count = os.environ.get("WORLD_SIZE", "1")
+    if count not in ("", "0", "1"):
+        message = f"aigc finetune trains in one process, and this is one of {count} (WORLD_SIZE)"
+        raise UsageError(message, "start it without torchrun, accelerate launch and the like")
 
 
 def checked_data(order: Order, folder: Path, rejects: Path) -> Generator[Event, None, Dataset]:
@@ -138,6 +172,7 @@ def stdin_file(folder: Path, resume: bool) -> Path:
 def open_trainer(order: Order) -> Generator[Event, None, TextTrainer]:
     """Resolves the model's name, and opens the trainer; no weights are read yet."""
     source = yield from source_of(order)
+    yield Progress(phase="loading the libraries", done=0, unit="")
     with leaving_at_once():
         from aigc_cli.backends import open_trainer
 
@@ -160,7 +195,7 @@ def source_of(order: Order) -> Generator[Event, None, ModelSource]:
 
 def start(order: Order, run: RunFolder, dataset: Dataset, trainer: TextTrainer) -> Iterator[Event]:
     """Begins the run, or makes sure that it is still the same. Raises: UsageError with all that has changed."""
-    record = make_record(order, dataset, trainer)
+    record = make_record(order.request, dataset, trainer.base.source, trainer.base.placement)
     if not order.resume:
         begin(run, record)
         return
@@ -175,56 +210,23 @@ def start(order: Order, run: RunFolder, dataset: Dataset, trainer: TextTrainer) 
 def forgetting(order: Order, run: RunFolder) -> Iterator[None]:
     """A new run that is refused before its first step was none: the folder is free for another try."""
     try:
-        yield
+        with room_wanted(run, TO_RESUME if order.resume else "make room, or choose another -o"):
+            yield
     except AigcError:
         if not order.resume:
             remove_run(run, order.request)
         raise
 
 
-def make_record(order: Order, dataset: Dataset, trainer: TextTrainer) -> RunRecord:
-    request, source, placement = order.request, trainer.base.source, trainer.base.placement
-    models = [Path(name) for name in (request.tuning.from_scratch, request.tuning.continue_from) if name]
-    models += [source.path] if source.path else []
-    return RunRecord(
-        aigc=__version__,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        status="running",
-        working_folder=os.getcwd(),
-        request=request,
-        files=tuple(run_record.DataFile(file.path, file.sha256, split) for split, files in dataset.files.items() for file in files),
-        revision=source.revision,
-        fingerprint=fingerprint(*models),
-        device=placement.device,
-        dtype=placement.dtype,
-        versions=versions(),
-    )
-
-
-def versions() -> dict[str, str]:
-    return {"aigc": __version__, "python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
-
-
-def carry_over(request: FinetuneRequest, run: RunFolder) -> Iterator[Event]:
-    """Brings along the rows that earlier results were measured on: "earlier", and from before that "earlier-2" and so on."""
-    if request.tuning.continue_from is None:
-        return
-    before = RunFolder(Path(request.tuning.continue_from)).data
-    if not (before / "validation").is_dir():
-        yield Caution(message=f"{before.parent} kept no rows back: what was learnt there cannot be measured again")
-        return
-    for source, name in [(before / "validation", "earlier"), *((path, next_name(path.name)) for path in before.glob("earlier*"))]:
-        if not (run.data / name).exists():
-            temporary = run.data / f".{name}.tmp"
-            shutil.rmtree(temporary, ignore_errors=True)
-            shutil.copytree(source, temporary)
-            temporary.rename(run.data / name)
-
-
-def next_name(name: str) -> str:
-    """earlier -> earlier-2 -> earlier-3"""
-    _, _, number = name.partition("-")
-    return f"earlier-{int(number or 1) + 1}"
+@contextmanager
+def room_wanted(run: RunFolder, hint: str) -> Iterator[None]:
+    """Raises: AigcError in place of the OSError of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if met_full_disk(error, run.path):
+            raise AigcError(f"no room is left in {run.path}", hint) from error
+        raise
 
 
 def watched(order: Order, run: RunFolder, loaded: LoadedRun, should_stop: Any) -> Generator[Event, None, Outcome]:
@@ -235,15 +237,19 @@ def watched(order: Order, run: RunFolder, loaded: LoadedRun, should_stop: Any) -
     rewind(run.log, Checkpoint(step=found.step, path=str(found.path), best=found.best) if found else None)
     outcome: list[Outcome] = []
 
-    def training() -> Iterator[Event]:
+    def training() -> Generator[Event, None, None]:
         outcome.append((yield from loaded.train(run.checkpoints, found, run.data, should_stop)))
 
-    events: Iterable[Event] = training()
+    steps = training()
+    events: Iterable[Event] = steps
     if order.tensorboard:
         from aigc_cli.render.tensorboard import with_tensorboard
 
         events = with_tensorboard(events, run.path / "tensorboard")
-    yield from logged(events, run.log)
+    try:
+        yield from logged(events, run.log)
+    except OSError as error:
+        steps.throw(error)  # merely closed, it would save a step that the log does not know
     return outcome[0]
 
 
@@ -299,28 +305,3 @@ def to_text(value: Any) -> str:
     import json
 
     return json.dumps(value, ensure_ascii=False, indent=1) + "\n"
-
-
-def data_facts(dataset: Dataset, prepared: PreparedRun) -> DataFacts:
-    """What the check and the tokenizer found, in one."""
-    statistics = prepared.data.statistics
-    is_split = dataset.rule.test > 0
-    return DataFacts(
-        files=tuple(
-            DataFile(path=file.path, sha256=file.sha256, size=file.size, split=None if split == "train" and is_split else split)
-            for split, files in dataset.files.items()
-            for file in files
-        ),
-        splits={
-            cast(Split, split): SplitFacts(rows=found.rows, tokens=found.tokens, trained_tokens=found.trained_tokens)
-            for split, found in statistics.splits.items()
-        },
-        row_format=dataset.row_format,
-        max_length=prepared.max_length,
-        cut=statistics.cut_rows,
-        untrained=statistics.left_out,
-        duplicates=dataset.duplicates,
-        leaked=dataset.leaked,
-        left_out=dataset.left_out,
-        lengths=tuple(LengthBin(up_to=up_to, rows=rows) for up_to, rows in statistics.histogram),
-    )

@@ -7,6 +7,7 @@ reached the host. One `Done` ends a stream; a failure is an exception, not an ev
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,10 +22,15 @@ class Event:
     t: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object: `event` first, then `t`, then every field that is known; times to the microsecond, figures exactly."""
+        """A JSON object: `event` first, then `t`, then every field that is known and finite; times to the microsecond, figures exactly."""
         fields = {"t": self.t, **dataclasses.asdict(self)}
-        known = {name: round(value, 6) if name in TIMES else value for name, value in fields.items() if value is not None}
+        known = {name: round(value, 6) if name in TIMES else value for name, value in fields.items() if is_known(value)}
         return {"event": self.event, **known}
+
+
+def is_known(value: Any) -> bool:
+    """JSON has no word for a number that is infinite or none."""
+    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +88,26 @@ class Caution(Event):
     event: ClassVar[str] = "warning"
     message: str
     hint: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned(Event):
+    """What training is about to do, before its weights are read. rows, tokens, trained_tokens: of one pass over the data.
+
+    memory, free: bytes, as estimated and as there are; memory is 0 for a family whose memory cannot be told.
+    """
+
+    event: ClassVar[str] = "planned"
+    method: str
+    trained_parameters: int
+    total_parameters: int
+    rows: int
+    tokens: int
+    trained_tokens: int
+    duplicates: int
+    steps: int
+    memory: int
+    free: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -205,7 +205,7 @@ def progress_line(event: Progress, width: int) -> str:
     phase = sanitize(event.phase)
     count = format_size(event.done) if event.unit == "B" else str(event.done)
     if not event.total:
-        return clip(f"{phase}  {count}", width)
+        return clip(f"{phase}  {count}" if event.done else f"{phase} ...", width)
     total = format_size(event.total) if event.unit == "B" else str(event.total)
     share = min(1.0, event.done / event.total)
     text = f"  {share:4.0%}  {count} / {total}"

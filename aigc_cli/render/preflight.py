@@ -50,6 +50,7 @@ def data_sections(data: DataFacts) -> list[Section]:
 def data_remarks(data: DataFacts) -> Iterator[tuple[str, str]]:
     """What is not as one might expect: rows and what about them."""
     remarks = (
+        (data.in_pieces, f"longer than {data.max_length:,} tokens: learnt in pieces"),
         (data.cut, f"longer than {data.max_length:,} tokens: the rest is cut off"),
         (data.untrained, "left out: the cut leaves nothing to learn"),
         (data.duplicates, "equal to a row before"),
@@ -107,7 +108,7 @@ def bracketed(pieces: Sequence[Piece]) -> str:
 
 
 def memory_rows(preflight: Preflight) -> Iterator[tuple[str, ...]]:
-    for name, size in preflight.memory:
+    for name, size in ((name, size) for name, size in preflight.memory if size):
         yield name, f"{format_size(size):>10}"
     yield "total", f"{format_size(preflight.total_memory):>10}"
     yield "free", f"{format_size(preflight.free):>10}", "it fits" if preflight.fits else "it does not fit"
@@ -116,4 +117,4 @@ def memory_rows(preflight: Preflight) -> Iterator[tuple[str, ...]]:
 def time_rows(preflight: Preflight) -> Iterator[tuple[str, str]]:
     yield "steps", f"{preflight.steps:,}"
     if preflight.seconds is not None:
-        yield "about", format_duration(preflight.seconds)
+        yield "about", f"{format_duration(preflight.seconds)} of training"

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable
 from shutil import get_terminal_size
 
-from aigc_cli.core.events import Caution, Checkpoint, Done, Evaluation, Event, Loaded, Progress, TrainStep
-from aigc_cli.core.units import format_duration, format_size
+from aigc_cli.core.events import Caution, Checkpoint, Done, Evaluation, Event, Loaded, Planned, Progress, TrainStep
+from aigc_cli.core.units import format_count, format_duration, format_size
 from aigc_cli.render.loss_curve import draw_curve, draws_braille
 from aigc_cli.render.output import Output, progress_line, stderr_columns
 from aigc_cli.render.text import show_remark
@@ -26,11 +26,12 @@ def render_training(events: Iterable[Event], output: Output) -> Done | None:
     """Shows a run; its result is not shown here. Returns: the Done event, or None when the stream had none."""
     view: LiveView | PlainView = LiveView(output) if output.stderr_redraws else PlainView(output)
     measured: list[Evaluation] = []  # of one split and step, said together
+    told = Told()
     done = None
     try:
         for event in events:
             if measured and not (isinstance(event, Evaluation) and belongs(event, measured[0])):
-                view.tell(evaluation_line(measured))
+                view.tell(told.line(measured))
                 measured = []
             match event:
                 case TrainStep():
@@ -38,29 +39,54 @@ def render_training(events: Iterable[Event], output: Output) -> Done | None:
                 case Evaluation():
                     measured.append(event)
                 case Checkpoint():
-                    view.tell(f"step {event.step}  checkpoint{', the best so far' if event.best else ''}")
+                    view.tell(f"step {event.step}: checkpoint{', the best so far' if event.best else ''}")
                 case Progress():
                     view.progress(event)
+                case Planned():
+                    output.note(plan_line(event))
                 case Loaded() | Caution():
                     show_remark(event, output)
                 case Done():
                     done = event
         if measured:
-            view.tell(evaluation_line(measured))
+            view.tell(told.line(measured))
     finally:
         output.clear_progress()
     return done
+
+
+def plan_line(event: Planned) -> str:
+    """What is about to happen, in one sentence."""
+    trained, total = format_count(event.trained_parameters), format_count(event.total_parameters)
+    memory = f"; about {format_size(event.memory)} of memory, {format_size(event.free)} are free" if event.memory else ""
+    twice = f", {event.duplicates:,} of them twice" if event.duplicates else ""
+    rows = f"{event.rows:,} rows{twice}, {event.tokens:,} tokens, {event.trained_tokens:,} of them learnt"
+    return f"{event.method}: {trained} of {total} parameters on {rows}; {event.steps:,} steps{memory}"
 
 
 def belongs(event: Evaluation, to: Evaluation) -> bool:
     return (event.step, event.split) == (to.step, to.split)
 
 
-def evaluation_line(measured: Iterable[Evaluation]) -> str:
-    """The figures of one split at one step."""
-    first, *_ = measured = list(measured)
-    figures = ", ".join(f"{event.name} {format_figure(event.value, event.unit)}" for event in measured)
-    return f"step {first.step}  {first.split}: {figures}" if first.step else f"before  {first.split}: {figures}"
+class Told:
+    """What was measured on the way: only validation is, so the rest, and what comes again, is of the result."""
+
+    def __init__(self) -> None:
+        self.steps: set[int] = set()
+
+    def line(self, measured: Iterable[Evaluation]) -> str:
+        """The figures of one split at one step."""
+        first, *_ = measured = list(measured)
+        figures = ", ".join(f"{event.name} {format_figure(event.value, event.unit)}" for event in measured)
+        return f"{self._when(first)}: {first.split} {figures}"
+
+    def _when(self, event: Evaluation) -> str:
+        if not event.step:
+            return "before"
+        if event.split != "validation" or event.step in self.steps:
+            return f"after (step {event.step})"
+        self.steps.add(event.step)
+        return f"step {event.step}"
 
 
 class Pace:

@@ -54,8 +54,9 @@ class Summary:
         self.heading("Run")
         self.text(f"{model.name}, {manner(report)}: {trained_share(report)}, in {model.dtype} on {model.device}")
         kept = "" if training.best_step in (None, training.steps) else f"; kept are the weights of step {training.best_step}, the best"
-        self.text(f"{ENDINGS[training.finish_reason]} after {training.steps:,} steps, {training.epochs:.3g} epochs{kept}")
-        self.text(f"{format_duration(training.seconds)}, {training.tokens_per_second:,.0f} tokens/s, seed {training.seed}")
+        passes = f"{training.epochs:.3g} epoch{'' if training.epochs == 1 else 's'}"
+        self.text(f"{ENDINGS[training.finish_reason]} after {training.steps:,} steps, {passes}{kept}")
+        self.text(f"{format_duration(training.seconds)} of training, {training.tokens_per_second:,.0f} tokens/s, seed {training.seed}")
         if training.peak_memory:
             estimate = f" ({format_size(training.estimated_memory)} estimated)" if training.estimated_memory else ""
             self.text(f"{format_size(training.peak_memory)} of memory at most{estimate}")

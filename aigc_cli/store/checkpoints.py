@@ -181,7 +181,8 @@ def no_room(folder: Path, step: int, written: int) -> AigcError:
         before = newest(folder)
     except AigcError:
         before = None
-    needs = f"about {format_size(max(written, before.size))}" if before else f"more than {format_size(written)}"
+    least = f"more than {format_size(written)}" if written else "more than there is"
+    needs = f"about {format_size(max(written, before.size))}" if before else least
     what_is_left = f"the checkpoint of step {before.step} is whole" if before else "there is none before it"
     message = f"no room for the checkpoint of step {step}: it needs {needs}, {free} are free in {folder}; {what_is_left}"
     return AigcError(message, "make room, then run the command again with --resume")

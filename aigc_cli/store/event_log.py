@@ -1,6 +1,6 @@
 """Every event of a run, one JSON object a line, only ever appended to.
 
-After a resume the log reads as that of an undisturbed run, but for `loaded`, which each start adds: `t` counts from there.
+After a resume the log reads as that of an undisturbed run, but for `t`, which counts from each start.
 """
 
 from __future__ import annotations
@@ -35,23 +35,26 @@ def logged(events: Iterable[Event], path: Path) -> Generator[Event, None, None]:
 def rewind(path: Path, checkpoint: Checkpoint | None) -> None:
     """Cuts off what happened after a checkpoint, for what follows from it will happen again; None: all of it.
 
-    The checkpoint's own line is the last that stays, and is added where a kill came between the two. Lines that are
-    torn or damaged go too.
+    The checkpoint's own line is the last that stays, and is added where a kill came between the two. A step that was saved
+    twice, as when it was measured only after a resume, counts from its last line. Lines that are torn or damaged go too.
     """
     if checkpoint is None:
         path.unlink(missing_ok=True)
         return
-    kept, t = [], 0.0
+    kept: list[bytes] = []
+    end, t = None, 0.0
     for line in lines_of(path):
         if (event := parsed(line)) is None:
             continue
         if event.get("step", 0) > checkpoint.step:
             break
-        t = event.get("t", t)
         if event["event"] == "checkpoint" and event["step"] == checkpoint.step:
-            break
+            end, t = len(kept), event.get("t", t)
+            continue
         kept.append(line)
-    replace_file(path, b"".join([*kept, to_line(dataclasses.replace(checkpoint, t=t))]))
+        if end is None:
+            t = event.get("t", t)
+    replace_file(path, b"".join([*kept[:end], to_line(dataclasses.replace(checkpoint, t=t))]))
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:

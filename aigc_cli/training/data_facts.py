@@ -38,7 +38,8 @@ class LengthBin:
 class DataFacts:
     """Counts of rows, unless they say otherwise.
 
-    cut: longer than max_length tokens, their ends left out.  untrained: cut so that nothing to learn was left, so left out.
+    cut: longer than max_length tokens, their ends left out.  in_pieces: plain texts longer than that, learnt in pieces.
+    untrained: cut so that nothing to learn was left, so left out.
     duplicates: equal to a row before.  leaked: training rows that also stand in a split that is measured on.
     left_out: bad rows, with --skip-bad.  lengths: a histogram of the rows before they were cut, the shortest first.
     """
@@ -48,6 +49,7 @@ class DataFacts:
     row_format: RowFormat
     max_length: int
     cut: int = 0
+    in_pieces: int = 0
     untrained: int = 0
     duplicates: int = 0
     leaked: int = 0

@@ -20,6 +20,7 @@ RUNTIME = 416 * 2**20  # Python, torch, transformers and peft: 345 MiB, measured
 LOGITS_AT_ONCE = 2**24  # numbers of the head's output that the loss holds
 LOGIT_BYTES = 16  # for each: itself, its exponential, its gradient, and their copies in the dtype that is computed in
 CPU_SLACK = 0.25  # of activations: holes that malloc keeps between what lives longer, measured
+CPU_CHECKPOINTING_SLACK = 3.0  # of the layers' inputs: all else that a layer makes goes at once, and leaves its hole, measured
 GPU_SLACK = 0.05  # torch's caching allocator rounds up
 
 
@@ -52,6 +53,20 @@ class Shape:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SlowAdapters:
+    """Adapters that work by peft's own operations, which keep more than ours: with DoRA, with dropout, beside 4-bit weights.
+
+    inputs, outputs: widths of the matrices that they stand beside, summed; squares: of these inputs.
+    """
+
+    inputs: int
+    outputs: int
+    squares: int
+    is_dora: bool
+    has_dropout: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Weights:
     """Parameters of a model that is trained by some method; adapters among them.
 
@@ -66,6 +81,7 @@ class Weights:
     head_is_trained: bool
     quantized: int = 0
     factored: int = 0
+    slow_adapters: SlowAdapters | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +149,7 @@ def footprint(shape: Shape, weights: Weights, batch: Batch) -> Footprint:
         gradients=head_gradient + (gradients if batch.accumulates else 0),
         activations=activations,
         logits=logits,
-        allocator=int((CPU_SLACK if batch.is_cpu else GPU_SLACK) * activations),
+        allocator=slack_bytes(shape, batch, activations),
     )
     backward = replace(forward, gradients=gradients + head_gradient, activations=layer_bytes(shape, weights, batch), logits=0)
     return max(forward, backward, key=lambda moment: moment.total)
@@ -147,9 +163,21 @@ def optimizer_bytes(weights: Weights, optimizer: Optimizer) -> int:
 
 def activation_bytes(shape: Shape, weights: Weights, batch: Batch) -> int:
     """What the forward pass keeps; with checkpointing each layer's input, and all of the one layer that is computed again."""
-    if not batch.gradient_checkpointing:
-        return shape.layers * layer_bytes(shape, weights, batch)
-    return shape.layers * batch.tokens * shape.hidden * batch.compute_bytes + layer_bytes(shape, weights, batch)
+    layer = layer_bytes(shape, weights, batch)
+    return checkpoint_bytes(shape, batch) + layer if batch.gradient_checkpointing else shape.layers * layer
+
+
+def checkpoint_bytes(shape: Shape, batch: Batch) -> int:
+    return shape.layers * batch.tokens * shape.hidden * batch.compute_bytes
+
+
+def slack_bytes(shape: Shape, batch: Batch, activations: int) -> int:
+    """What the allocator holds but cannot use."""
+    if not batch.is_cpu:
+        return int(GPU_SLACK * activations)
+    if batch.gradient_checkpointing:
+        return int(CPU_CHECKPOINTING_SLACK * checkpoint_bytes(shape, batch))
+    return int(CPU_SLACK * activations)
 
 
 def layer_bytes(shape: Shape, weights: Weights, batch: Batch) -> int:
@@ -162,7 +190,23 @@ def layer_bytes(shape: Shape, weights: Weights, batch: Batch) -> int:
     norms = 0 if weights.is_adapter and shape.norm_copies else shape.norm_width  # the normalised input, where the norm's weight moves
     kept = matrix_inputs + attention + shape.mlp_tensors * shape.intermediate + norms + shape.dropout_width
     per_token = kept * batch.compute_bytes + FLOAT32 * shape.norm_copies * shape.norm_width + FLOAT32 * shape.heads
-    return batch.tokens * per_token + score_bytes(shape, batch)
+    return batch.tokens * per_token + score_bytes(shape, batch) + slow_adapter_bytes(shape, weights, batch)
+
+
+def slow_adapter_bytes(shape: Shape, weights: Weights, batch: Batch) -> int:
+    """Of one layer, what peft's own operations keep besides.
+
+    Each matrix its own copy of what several are given; dropout what it drew, in float32; DoRA two outputs of every matrix,
+    and the unit matrices by which it multiplies B and A out.
+    """
+    slow = weights.slow_adapters
+    if slow is None:
+        return 0
+    shared = 2 * shape.hidden + shape.heads * shape.head_dim + shape.intermediate
+    copies = max(0, slow.inputs // shape.layers - shared) + (2 * slow.outputs // shape.layers if slow.is_dora else 0)
+    drawn = slow.inputs // shape.layers if slow.has_dropout else 0
+    units = slow.squares // shape.layers if slow.is_dora else 0
+    return batch.tokens * (copies * batch.compute_bytes + drawn * FLOAT32) + units * batch.compute_bytes
 
 
 def score_bytes(shape: Shape, batch: Batch) -> int:

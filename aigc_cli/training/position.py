@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,7 +44,7 @@ class Position:
 
     def measured(self, loss: float) -> Position:
         """After a validation: the best so far, or one more without a gain."""
-        if self.best_loss is None or loss < self.best_loss:
+        if math.isfinite(loss) and (self.best_loss is None or loss < self.best_loss):
             return dataclasses.replace(self, measured_step=self.step, best_step=self.step, best_loss=loss, evaluations_without_gain=0)
         return dataclasses.replace(self, measured_step=self.step, evaluations_without_gain=self.evaluations_without_gain + 1)
 

@@ -43,7 +43,7 @@ def build_report(
 ) -> RunReport:
     """Puts together what the run's log tells (events as JSON objects, oldest first) and what it does not.
 
-    Figures that are not finite are left out, for JSON has no word for them.
+    Figures that were not finite are not in the log, for JSON has no word for them.
     """
     log = list(events)
     steps = [event for event in log if event["event"] == "train_step"]
@@ -83,7 +83,7 @@ def build_report(
 def measurements(log: Iterable[Mapping[str, Any]]) -> Iterator[Measurement]:
     names = [field.name for field in dataclasses.fields(Measurement)]
     for event in log:
-        if event["event"] == "eval" and math.isfinite(event["value"]):
+        if event["event"] == "eval" and "value" in event:
             yield Measurement(**{name: event[name] for name in names})
 
 
@@ -115,6 +115,6 @@ def thinned(steps: Sequence[Mapping[str, Any]]) -> Iterator[CurvePoint]:
     size = math.ceil(len(steps) / LONGEST_CURVE) or 1
     for start in range(0, len(steps), size):
         bucket = steps[start : start + size]
-        losses = [step["loss"] for step in bucket if math.isfinite(step["loss"])]
+        losses = [step["loss"] for step in bucket if "loss" in step]
         if losses:
             yield CurvePoint(step=bucket[-1]["step"], loss=sum(losses) / len(losses), learning_rate=bucket[-1]["learning_rate"])

@@ -163,7 +163,7 @@ def test_what_is_no_result_is_refused(run: Run, mine: Path) -> None:
         (["--to", "zip", "-o", "out"], "zip"),
         (["--to", "gguf", "-o", "out.gguf", "--dtype", "float16"], "--dtype belongs to --to merged"),
         (["--to", "merged", "-o", "out", "--gguf-type", "f16"], "--gguf-type belongs to --to gguf"),
-        (["--to", "gguf", "-o", "out"], "neither a .gguf file's name nor a folder"),
+        (["--to", "gguf", "-o", "notes.txt"], "neither a .gguf file's name nor a folder"),
         (["--to", "merged", "-o", "nowhere/out"], "there is no folder nowhere"),
         (["--to", "adapter", "-o", "我的"], "would take the place of what is exported"),
         (["--to", "adapter", "-o", ".", "--overwrite"], "would take the place of what is exported"),
@@ -171,6 +171,7 @@ def test_what_is_no_result_is_refused(run: Run, mine: Path) -> None:
 )
 def test_bad_options_are_refused(run: Run, mine: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str) -> None:
     monkeypatch.chdir(mine.parent)
+    Path("notes.txt").touch()
     result = run("export", mine, *arguments)
     assert result.status == 2
     assert words in result.stderr

@@ -38,15 +38,22 @@ class TestWithoutATerminal:
         opened = screen()
         render_training(training_events(), opened.output)
         lines = opened.stderr.text.splitlines()
-        assert lines[0].startswith("before  validation: loss 3.914, perplexity 50.1")
-        assert "step 20  validation: loss 2.700, perplexity 14.88" in lines
-        assert "step 20  checkpoint, the best so far" in lines
-        assert lines[-1] == "step 40  validation: exact-match 41.5%"
+        assert lines[0].startswith("before: validation loss 3.914, perplexity 50.1")
+        assert "step 20: validation loss 2.700, perplexity 14.88" in lines
+        assert "step 20: checkpoint, the best so far" in lines
+        assert lines[-1] == "after (step 40): validation exact-match 41.5%"
 
     def test_the_last_figures_are_not_lost(self, screen):
         opened = screen()
         render_training([Evaluation(name="loss", value=1.5, split="test", step=3)], opened.output)
-        assert opened.stderr.text == "step 3  test: loss 1.500\n"
+        assert opened.stderr.text == "after (step 3): test loss 1.500\n"
+
+    def test_what_is_measured_of_the_result_is_told_from_what_was_measured_on_the_way(self, screen):
+        opened = screen()
+        best, last = (Evaluation(name="loss", value=loss, step=step) for loss, step in ((1.5, 3), (1.75, 6)))
+        render_training([best, train_step(4), last, train_step(6), best], opened.output)
+        told = [line for line in opened.stderr.text.splitlines() if "validation" in line]
+        assert told == ["step 3: validation loss 1.500", "step 6: validation loss 1.750", "after (step 3): validation loss 1.500"]
 
     def test_a_short_run_says_every_step(self, screen):
         opened = screen()
@@ -76,7 +83,7 @@ class TestOnATerminal:
         opened.output.stderr_colour = False
         events = [train_step(1), train_step(2), Evaluation(name="loss", value=1.5, step=2), train_step(3)]
         render_training(events, opened.output)
-        assert f"{ERASE}step 2  validation: loss 1.500\n" in opened.stderr.text.replace("step 2 validation", "step 2  validation")
+        assert f"{ERASE}step 2: validation loss 1.500\n" in opened.stderr.text
         assert opened.stderr.text.endswith(ERASE)
 
     def test_progress_takes_the_line_and_leaves_the_curve(self, screen):

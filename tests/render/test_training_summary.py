@@ -23,7 +23,7 @@ def summary(screen, *, terminal="", report=None):
 def test_in_a_pipe_it_is_plain_and_whole(screen):
     text = summary(screen)
     assert "  builtin:text, tuned with LoRA: 130K of 5.5M parameters (2.36%), in bfloat16 on cpu\n" in text
-    assert "  complete after 40 steps, 3 epochs\n  1 min 03 s, 812 tokens/s, seed 7\n" in text
+    assert "  complete after 40 steps, 3 epochs\n  1 min 03 s of training, 812 tokens/s, seed 7\n" in text
     assert "  1.2 GiB of memory at most (1.1 GiB estimated)\n" in text
     assert re.search(r"validation loss +│ +3\.914 │ 1\.200 │ +-2\.714 better\n", text)
     assert re.search(r"validation exact-match │ +0\.0% │ 41\.5% │ \+41\.5 points better\n", text)

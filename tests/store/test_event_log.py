@@ -123,3 +123,11 @@ def test_half_a_character_does_not_stop_the_run(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     write(path, [Caution(message="file \udcff.jsonl")])
     assert read_events(path)[0]["message"] == "file \udcff.jsonl"
+
+
+def test_what_was_measured_between_two_savings_of_a_step_stays(tmp_path: Path) -> None:
+    """Stopped before it was measured, a step is measured and saved again after the resume."""
+    path = tmp_path / "log.jsonl"
+    write(path, [train(1), train(2), saved(2), LOADED, Evaluation(name="loss", value=0.5, step=2), saved(2), train(3)])
+    rewind(path, saved(2))
+    assert [event["event"] for event in read_events(path)] == ["train_step", "train_step", "loaded", "eval", "checkpoint"]

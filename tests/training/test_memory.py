@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from aigc_cli.training.memory import RUNTIME, Batch, Shape, Weights, footprint, layer_bytes, optimizer_bytes, score_bytes
+from aigc_cli.training.memory import RUNTIME, Batch, Shape, SlowAdapters, Weights, footprint, layer_bytes, optimizer_bytes, score_bytes
 
 SHAPE = Shape(
     layers=2, hidden=8, intermediate=16, heads=2, kv_heads=1, head_dim=4, vocab=32, tied=True, mlp_tensors=4, norm_width=16, norm_copies=1
@@ -60,6 +60,23 @@ def test_checkpointing_keeps_each_layers_input_and_all_of_one_layer() -> None:
     batch = replace(BATCH, rows=64, gradient_checkpointing=True)
     parts = footprint(SHAPE, LORA, batch)
     assert parts.activations == 2 * batch.tokens * 8 * 2 + layer_bytes(SHAPE, LORA, batch)
+
+
+def test_holes_that_malloc_keeps_are_counted_on_a_cpu_by_what_stays() -> None:
+    batch = replace(BATCH, rows=64)
+    plain, checkpointed = (footprint(SHAPE, LORA, replace(batch, gradient_checkpointing=value)) for value in (False, True))
+    assert plain.allocator == int(0.25 * plain.activations)
+    assert checkpointed.allocator == 3 * (2 * batch.tokens * 8 * 2)
+
+
+def test_dora_keeps_two_outputs_of_every_matrix_and_dropout_what_it_drew() -> None:
+    def kept(is_dora: bool, has_dropout: bool) -> int:
+        slow = SlowAdapters(inputs=2 * 40, outputs=2 * 50, squares=2 * 300, is_dora=is_dora, has_dropout=has_dropout)
+        return layer_bytes(SHAPE, replace(LORA, slow_adapters=slow), BATCH) - layer_bytes(SHAPE, LORA, BATCH)
+
+    assert kept(False, False) == 0  # every input is another
+    assert kept(True, False) == 10 * 2 * 50 * 2 + 300 * 2
+    assert kept(False, True) == 10 * 40 * 4
 
 
 def test_only_scores_and_masks_grow_with_the_square_of_the_length() -> None:

@@ -30,6 +30,8 @@ def test_the_best_evaluation_is_remembered_and_those_without_a_gain_are_counted(
 def test_a_loss_that_is_no_number_is_no_gain() -> None:
     position = after([3.0]).measured(2.0).measured(math.nan)
     assert (position.best_loss, position.evaluations_without_gain) == (2.0, 1)
+    position = after([3.0]).measured(math.nan).measured(2.0)  # nor does it bar those that come after it
+    assert (position.best_loss, position.evaluations_without_gain) == (2.0, 0)
 
 
 def test_a_noisy_run_does_not_explode_and_one_that_runs_away_does() -> None:

@@ -25,20 +25,38 @@ def answers(
     Raises: Abandoned.
     """
     found = []
-    for index, question in enumerate(questions):
-        request = TextRequest(
-            messages=question.messages, mode=question.mode, sampling=Sampling(temperature=0.0), max_new_tokens=max_new_tokens, seed=0
-        )
-        pieces = []
-        try:
-            for event in engine.stream(request):
-                if should_stop():
-                    raise Abandoned
-                if isinstance(event, TextDelta):
-                    pieces.append(event.text)
-        except ContextOverflowError:
-            pieces = []
-        prompt = question.messages[-1].content
-        found.append(Answer(index=index, step=step, prompt=prompt, text="".join(pieces), reference=question.reference))
-        yield Progress(phase="answering", done=index + 1, total=len(questions), unit="rows")
+    try:
+        for index, question in enumerate(questions):
+            text = answer(engine, question, max_new_tokens, should_stop)
+            prompt = question.messages[-1].content
+            found.append(Answer(index=index, step=step, prompt=prompt, text=text, reference=question.reference))
+            yield Progress(phase="answering", done=index + 1, total=len(questions), unit="rows")
+    finally:
+        engine.forget()  # the next answers come from other weights
     return found
+
+
+def answer(engine: TorchTextEngine, question: Question, max_new_tokens: int, should_stop: Callable[[], bool]) -> str:
+    """At most so many tokens, fewer where the context leaves no more; "" where it leaves none."""
+    try:
+        return said(engine, question, max_new_tokens, should_stop)
+    except ContextOverflowError:
+        pass
+    try:
+        return said(engine, question, None, should_stop)  # all that is left, which is less
+    except ContextOverflowError:
+        return ""
+
+
+def said(engine: TorchTextEngine, question: Question, max_new_tokens: int | None, should_stop: Callable[[], bool]) -> str:
+    """Raises: ContextOverflowError, Abandoned."""
+    request = TextRequest(
+        messages=question.messages, mode=question.mode, sampling=Sampling(temperature=0.0), max_new_tokens=max_new_tokens, seed=0
+    )
+    pieces = []
+    for event in engine.stream(request):
+        if should_stop():
+            raise Abandoned
+        if isinstance(event, TextDelta):
+            pieces.append(event.text)
+    return "".join(pieces)

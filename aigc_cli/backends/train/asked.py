@@ -25,22 +25,22 @@ class Asked:
 
 
 class QuestionPicker:
-    """Lets rows pass, and keeps `count` of each split but "train": those whose origin has the lowest hash.
+    """Lets rows pass, and keeps `count` of each split but "train": those whose number, of all rows, has the lowest hash.
 
-    So they come from all over the data, and are the same each time.
+    So they come from all over the data, and are the same each time. (Many rows may share an origin: those of a list in one line.)
     """
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._kept: dict[Split, list[tuple[int, str, Sample]]] = {"validation": [], "test": []}
+        self._kept: dict[Split, list[tuple[int, int, Sample]]] = {"validation": [], "test": []}
 
     def watch(self, rows: Iterable[tuple[Split, Origin, Sample]]) -> Iterator[tuple[Split, Origin, Sample]]:
-        for split, origin, sample in rows:
+        for number, (split, origin, sample) in enumerate(rows):
             if split != "train" and self.count:
-                rank = -int.from_bytes(hashlib.sha256(str(origin).encode()).digest()[:8], "big")  # a heap has its least on top
+                rank = -int.from_bytes(hashlib.sha256(str(number).encode()).digest()[:8], "big")  # a heap has its least on top
                 kept = self._kept[split]
                 change = heapq.heappush if len(kept) < self.count else heapq.heappushpop
-                change(kept, (rank, str(origin), sample))
+                change(kept, (rank, number, sample))
             yield split, origin, sample
 
     def questions(self, encoder: Encoder) -> list[Asked]:

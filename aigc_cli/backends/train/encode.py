@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from aigc_cli.backends.prompting import Prompter
@@ -27,6 +27,13 @@ class Encoded:
     trained: list[bool]
     length: int
     left_out: str = ""
+
+    def windows(self, width: int) -> list[Encoded]:
+        """A text too long for one row, as several: each begins with the last token of the one before, so that all are learnt."""
+        if len(self.ids) <= width:
+            return [self]
+        begins = range(0, len(self.ids) - 1, width - 1)
+        return [replace(self, ids=self.ids[at : at + width], trained=[False, *self.trained[at + 1 : at + width]]) for at in begins]
 
 
 class Encoder:
@@ -89,7 +96,7 @@ class Encoder:
         return question_of(sample, self.mode_of(sample), self.tokenizer)
 
     def encode(self, samples: Sequence[Sample]) -> list[Encoded]:
-        """One result for each sample, cut at its end to max_length.
+        """One result for each sample, cut at its end to max_length; plain text is whole, for its windows to be taken.
 
         Raises: UsageError where the mode asked for does not suit a sample.
         """
@@ -129,7 +136,7 @@ class Encoder:
         length = 1 + next((at for at in reversed(range(1, len(ids))) if trained[at]), 0)
         if length == 1:
             return Encoded([], [], len(ids), "nothing in it can be learnt")
-        kept = min(length, self.max_length)
+        kept = length if isinstance(sample, TextSample) else min(length, self.max_length)
         if not any(trained[1:kept]):
             return Encoded([], [], length, f"of its {length} tokens {kept} are kept, and what is to be learnt comes after them")
         return Encoded(ids[:kept], [False, *trained[1:kept]], length)

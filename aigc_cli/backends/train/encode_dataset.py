@@ -35,7 +35,8 @@ class Statistics:
     """What became of the rows.
 
     histogram: (upper bound, rows) for lengths up to each power of two, before the cut.  longest: tokens, before the cut.
-    cut_rows, cut_tokens: rows longer than the most that is kept, and the tokens lost with it.
+    cut_rows, cut_tokens: rows longer than the most that is kept, and the tokens lost with it.  split_rows: plain texts
+    longer than that, which lose nothing: they are learnt in pieces.
     left_out: rows from which nothing can be learnt.  left_out_examples: the first twenty, (file:line, why).
     """
 
@@ -44,6 +45,7 @@ class Statistics:
     longest: int
     cut_rows: int
     cut_tokens: int
+    split_rows: int
     left_out: int
     left_out_examples: tuple[tuple[str, str], ...]
 
@@ -67,19 +69,23 @@ class Tally:
     longest: int = 0
     cut_rows: int = 0
     cut_tokens: int = 0
+    split_rows: int = 0
     left_out: int = 0
     examples: list[tuple[str, str]] = field(default_factory=list)
 
-    def keep(self, split: Split, encoded: Encoded) -> None:
+    def keep(self, split: Split, encoded: Encoded, pieces: Sequence[Encoded]) -> None:
         so_far = self.splits[split]
         self.splits[split] = SplitStatistics(
-            so_far.rows + 1, so_far.tokens + len(encoded.ids), so_far.trained_tokens + sum(encoded.trained)
+            so_far.rows + 1,
+            so_far.tokens + sum(len(piece.ids) for piece in pieces),
+            so_far.trained_tokens + sum(encoded.trained),
         )
         self.lengths[(encoded.length - 1).bit_length()] += 1
         self.longest = max(self.longest, encoded.length)
         lost = encoded.length - len(encoded.ids)
         self.cut_rows += lost > 0
         self.cut_tokens += lost
+        self.split_rows += len(pieces) > 1
 
     def leave_out(self, origin: Origin, why: str) -> None:
         self.left_out += 1
@@ -93,6 +99,7 @@ class Tally:
             longest=self.longest,
             cut_rows=self.cut_rows,
             cut_tokens=self.cut_tokens,
+            split_rows=self.split_rows,
             left_out=self.left_out,
             left_out_examples=tuple(self.examples),
         )
@@ -116,8 +123,10 @@ def encode_dataset(
                 if encoded.left_out:
                     tally.leave_out(origin, encoded.left_out)
                     continue
-                writers[split].add(encoded, numbers[origin.file], origin.line)
-                tally.keep(split, encoded)
+                pieces = encoded.windows(encoder.max_length)
+                for piece in pieces:
+                    writers[split].add(piece, numbers[origin.file], origin.line)
+                tally.keep(split, encoded, pieces)
             done += len(batch)
             yield Progress(phase="tokenizing", done=done, unit="rows")
     return tally.statistics()

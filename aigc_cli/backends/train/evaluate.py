@@ -14,7 +14,7 @@ from aigc_cli.backends.torch_load import memory_errors
 from aigc_cli.backends.train.collate import collate
 from aigc_cli.backends.train.loss import SupervisedLoss
 from aigc_cli.backends.train.token_store import TokenStore
-from aigc_cli.backends.train.update import Abandoned
+from aigc_cli.backends.train.update import TO_SAVE_MEMORY, Abandoned
 from aigc_cli.core.errors import OutOfMemoryError
 from aigc_cli.core.events import Progress
 
@@ -68,7 +68,7 @@ def row_losses(
                 raise Abandoned
             part = order[len(found) : len(found) + micro_batch]
             try:
-                with torch.inference_mode(), memory_errors(device), autocast():
+                with torch.inference_mode(), memory_errors(device, TO_SAVE_MEMORY), autocast():
                     batch = collate([[store.get(at)] for at in part], pad_id, device)
                     sums, counts = supervised.row_losses(batch.inputs, batch.labels)
             except OutOfMemoryError:

@@ -8,16 +8,18 @@ from typing import Any
 
 import psutil
 import torch
+from peft.tuners.lora.layer import LoraLayer
 from torch import nn
 from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
 from aigc_cli.backends.device import Placement, choose, memory_free
+from aigc_cli.backends.train.lora_linear import is_plain
 from aigc_cli.backends.train.methods import decoder_layers, prepare
 from aigc_cli.core.errors import OutOfMemoryError
 from aigc_cli.core.finetune import FinetuneRequest, Tuning
 from aigc_cli.core.units import format_size
-from aigc_cli.training.memory import Batch, Footprint, Shape, Weights, footprint
+from aigc_cli.training.memory import Batch, Footprint, Shape, SlowAdapters, Weights, footprint
 
 NUMBER_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 GATED_MLP_TENSORS = 4
@@ -27,7 +29,7 @@ SHORTEST_ROW = 128  # tokens that advice goes down to
 
 @dataclass(frozen=True)
 class Case:
-    """A run whose memory is asked for. longest: tokens of its longest row.  stored_dtype: the model's own; None for a new one."""
+    """A run whose memory is asked for. longest: tokens of its longest row."""
 
     config: Any
     shape: Shape
@@ -35,17 +37,15 @@ class Case:
     request: FinetuneRequest
     placement: Placement
     longest: int
-    stored_dtype: str | None
 
     def estimate(self) -> Footprint:
         return footprint(self.shape, self.weights, self.batch)
 
     @property
     def weight_dtype(self) -> str:
-        """Frozen weights come in the dtype to compute in; others keep every digit they are stored with."""
-        if self.request.tuning.is_adapter or self.stored_dtype == self.placement.dtype:
-            return self.placement.dtype
-        return "float32"
+        """What is computed with: the dtype that was chosen; but what float16 trains stays float32, and autocast narrows it."""
+        is_wide = self.placement.dtype == "float16" and not self.request.tuning.is_adapter
+        return "float32" if is_wide else self.placement.dtype
 
     @property
     def batch(self) -> Batch:
@@ -64,7 +64,7 @@ class Case:
         )
 
 
-def open_case(config: Any, request: FinetuneRequest, placement: Placement, *, longest: int, stored_dtype: str | None) -> Case | None:
+def open_case(config: Any, request: FinetuneRequest, placement: Placement, *, longest: int) -> Case | None:
     """None for a family without attention: what a recurrence keeps follows other rules.
 
     Raises: UsageError where layers or target modules match nothing.
@@ -72,7 +72,7 @@ def open_case(config: Any, request: FinetuneRequest, placement: Placement, *, lo
     shape = read_shape(config)
     if shape is None:
         return None
-    return Case(config, shape, count_weights(config, request.tuning), request, placement, longest, stored_dtype)
+    return Case(config, shape, count_weights(config, request.tuning), request, placement, longest)
 
 
 def memory_there(device: str) -> int:
@@ -180,6 +180,21 @@ def count_weights(config: Any, tuning: Tuning) -> Weights:
         head_is_trained=bool(head.weight.requires_grad),
         quantized=sum(weight.numel() for weight in frozen) if tuning.method == "qlora" else 0,
         factored=sum(sum(parameter.shape) if parameter.ndim > 1 else parameter.numel() for parameter in trained),
+        slow_adapters=slow_adapters(model, tuning),
+    )
+
+
+def slow_adapters(model: nn.Module, tuning: Tuning) -> SlowAdapters | None:
+    layers: list[Any] = [layer for layer in model.modules() if isinstance(layer, LoraLayer)]
+    slow = [layer for layer in layers if tuning.method == "qlora" or not is_plain(layer)]
+    if not slow:
+        return None
+    return SlowAdapters(
+        inputs=sum(layer.in_features for layer in slow),
+        outputs=sum(layer.out_features for layer in slow),
+        squares=sum(layer.in_features**2 for layer in slow),
+        is_dora=tuning.method == "dora",
+        has_dropout=tuning.lora_dropout > 0,
     )
 
 

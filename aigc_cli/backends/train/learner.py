@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import GradientAccumulationPlugin
 
 from aigc_cli.backends.device import Placement
 from aigc_cli.backends.train.loss import SupervisedLoss
@@ -30,12 +31,13 @@ class Learner:
         self.request = resolved(request, model)
         optimization = self.request.optimization
         if optimization.gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            model.activation_checkpointing_enable({"use_reentrant": False})
         narrow = torch.bfloat16 if placement.dtype == "bfloat16" and not trainable.peft else None
         self.masters = MasterWeights(trainable.parameters, narrow)
+        frozen = frozen_dtype(trainable, placement)
         for parameter in model.parameters():
             if not parameter.requires_grad and parameter.is_floating_point():
-                parameter.data = parameter.data.to(getattr(torch, placement.dtype))
+                parameter.data = parameter.data.to(frozen)
         self.supervised = SupervisedLoss(model, optimization.label_smoothing).train()
         self.accelerator = open_accelerator(placement, needs_autocast(trainable, placement))
         optimizer = make_optimizer(self.masters.weights.values(), optimization)
@@ -61,6 +63,14 @@ def resolved(request: FinetuneRequest, model: Any) -> FinetuneRequest:
     return replace(request, optimization=replace(request.optimization, learning_rate=rate))
 
 
+def frozen_dtype(trainable: Trainable, placement: Placement) -> torch.dtype:
+    """Beside weights that are trained in float16, which are float32, frozen ones are too: answers are given without autocast."""
+    if placement.dtype == "float16" and not trainable.peft:
+        return torch.float32
+    dtype: torch.dtype = getattr(torch, placement.dtype)
+    return dtype
+
+
 def needs_autocast(trainable: Trainable, placement: Placement) -> bool:
     """Whether float32 weights meet a narrower dtype: peft's own layers do, and all that is trained in float16."""
     if placement.dtype == "float32":
@@ -69,7 +79,13 @@ def needs_autocast(trainable: Trainable, placement: Placement) -> bool:
 
 
 def open_accelerator(placement: Placement, autocast: bool) -> Accelerator:
-    """accelerate keeps one state for a process, and refuses a second run that computes in another dtype."""
+    """accelerate keeps one state for a process, and refuses a second run that computes in another dtype.
+
+    Batches are added up here: were accelerate told of them, by a variable of its launcher, it would divide each loss once more.
+    """
     AcceleratorState._reset_state(reset_partial_state=True)
     precision = {"bfloat16": "bf16", "float16": "fp16"}[placement.dtype] if autocast else "no"
-    return Accelerator(mixed_precision=precision, cpu=placement.device == "cpu", device_placement=False)
+    each_batch = GradientAccumulationPlugin(num_steps=1)
+    return Accelerator(
+        mixed_precision=precision, cpu=placement.device == "cpu", device_placement=False, gradient_accumulation_plugin=each_batch
+    )

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from aigc_cli.backends.torch_load import LoadedModel
 from aigc_cli.backends.torch_text import TorchTextEngine
 from aigc_cli.backends.train.learner import Learner
+from aigc_cli.backends.train.measure import Job, Measurer
 from aigc_cli.backends.train.plan import Plan
-from aigc_cli.backends.train.prepared import PreparedData
-from aigc_cli.backends.train.proof import Job, Proof
+from aigc_cli.backends.train.prepared_data import PreparedData
 from aigc_cli.backends.train.result import write_result
 from aigc_cli.backends.train.run import Outcome, Run
 from aigc_cli.backends.train.token_store import TokenStore
@@ -68,8 +70,9 @@ class LoadedRun:
             text=rows_of,
             checkpoints=checkpoints,
         )
+        torch.manual_seed(self.request.seed)  # dropout draws from there; a resume goes on from what its checkpoint holds
         engine = TorchTextEngine.over(self.parts, self.source, self.learner.placement)
-        outcome = yield from Run(job, self.learner, Proof(job, self.learner, engine, should_stop), should_stop).stream(resume_from)
+        outcome = yield from Run(job, self.learner, Measurer(job, self.learner, engine, should_stop), should_stop).stream(resume_from)
         return outcome
 
     def seconds_per_token(self) -> float:

@@ -29,7 +29,7 @@ class LoraProduct(torch.autograd.Function):
         result.addmm_(inner, small_b.T, alpha=scaling)
         ctx.save_for_backward(rows, weight, inner, a, b)
         ctx.scaling, ctx.shape = scaling, x.shape
-        return result.view(*x.shape[:-1], -1)
+        return result.view(*x.shape[:-1], weight.shape[0])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:

@@ -59,20 +59,22 @@ class LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
-        scaled = [None if gradient is None else gradient.mul_(grad_loss.to(gradient.dtype)) for gradient in ctx.gradients]
+        gradients, ctx.gradients = ctx.gradients, ()  # whoever gets them may keep them as they are, without a copy
+        scaled = [None if gradient is None else gradient.mul_(grad_loss.to(gradient.dtype)) for gradient in gradients]
         return (*scaled, None, None, None)
 
 
 def cross_entropy_(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
-    """The sum over rows, and its gradient, which takes the place of the logits (n, V)."""
+    """The sum over rows, and its gradient, which takes the place of the logits (n, V). Each exponential is taken once."""
     vocab_size = logits.shape[1]
     index = torch.arange(len(labels), device=labels.device)
-    normalizer = torch.logsumexp(logits, dim=1)
+    peak = logits.amax(1)
     target = logits[index, labels]
-    loss = (normalizer - target).sum()
-    if label_smoothing:
-        loss = (1 - label_smoothing) * loss + label_smoothing * (normalizer - logits.mean(1)).sum()
-    grad = logits.sub_(normalizer[:, None]).exp_()
+    mean = logits.mean(1) if label_smoothing else target
+    total = logits.sub_(peak[:, None]).exp_().sum(1)
+    normalizer = total.log() + peak
+    loss = (normalizer - (1 - label_smoothing) * target - label_smoothing * mean).sum()
+    grad = logits.div_(total[:, None])
     grad[index, labels] -= 1 - label_smoothing
     if label_smoothing:
         grad -= label_smoothing / vocab_size

@@ -11,13 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import Parameter
 from transformers.pytorch_utils import Conv1D
 
+from aigc_cli.backends.adapters import PREFIX, WEIGHTS, differences, misfit
+from aigc_cli.backends.torch_load import reason
 from aigc_cli.backends.train.lora_linear import speed_up
-from aigc_cli.core.errors import UsageError
+from aigc_cli.backends.train.quantized import number_count
+from aigc_cli.core.errors import ModelError, UsageError
 from aigc_cli.core.finetune import Tuning
 
 
@@ -40,7 +45,7 @@ class Trainable:
 
     @property
     def total(self) -> int:
-        return sum(parameter.numel() for parameter in self.model.parameters())
+        return sum(number_count(parameter) for parameter in self.model.parameters())
 
 
 def prepare(model: Any, tuning: Tuning, seed: int, continue_from: Path | None = None) -> Trainable:
@@ -94,21 +99,42 @@ def layer_numbers(text: str, count: int) -> set[int]:
 
 
 def add_adapter(model: Any, tuning: Tuning, seed: int, continue_from: Path | None) -> Any:
-    """peft's model around `model`, whose layers are changed in place."""
-    if continue_from:
-        return PeftModel.from_pretrained(model, str(continue_from), is_trainable=True)
-    config = LoraConfig(
-        task_type="CAUSAL_LM",
-        r=tuning.lora_rank,
-        lora_alpha=tuning.alpha,  # type: ignore[arg-type]  # peft divides it by r: a fraction is as good
-        lora_dropout=tuning.lora_dropout,
-        target_modules=target_modules(model, tuning.target_modules),
-        use_dora=tuning.method == "dora",
-    )
+    """peft's model around `model`, whose layers are changed in place.
+
+    Raises: UsageError for what peft cannot do with this model, ModelError for an earlier adapter that does not fit.
+    """
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # peft's are for programmers
         torch.manual_seed(seed)
-        return get_peft_model(model, config)
+        if continue_from:
+            return earlier_adapter(model, continue_from)
+        config = LoraConfig(
+            task_type="CAUSAL_LM",
+            r=tuning.lora_rank,
+            lora_alpha=tuning.alpha,  # type: ignore[arg-type]  # peft divides it by r: a fraction is as good
+            lora_dropout=tuning.lora_dropout,
+            target_modules=target_modules(model, tuning.target_modules),
+            use_dora=tuning.method == "dora",
+        )
+        try:
+            return get_peft_model(model, config)
+        except ValueError as error:  # as for DoRA on experts that are one tensor
+            message = f"--method {tuning.method} does not suit this model: {reason(error)}"
+            raise UsageError(message, "take plain --method lora, without --lora-dropout, or name other --target-modules") from error
+
+
+def earlier_adapter(model: Any, folder: Path) -> Any:
+    try:
+        config = LoraConfig.from_pretrained(str(folder))
+        config.inference_mode = False
+        peft = get_peft_model(model, config)
+        stored = load_file(folder / WEIGHTS)
+        if faults := differences({name.removeprefix(PREFIX): tensor for name, tensor in stored.items()}, get_peft_model_state_dict(peft)):
+            raise misfit(folder, model, faults)
+        set_peft_model_state_dict(peft, stored)
+    except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:  # for a file that is odd
+        raise ModelError(f"the adapter {folder} cannot be loaded: {reason(error)}", "train it again, or restore its files") from error
+    return peft
 
 
 def target_modules(model: Any, names: str) -> list[str]:

@@ -21,7 +21,8 @@ from aigc_cli.backends.train.learner import Learner
 from aigc_cli.backends.train.loaded_run import LoadedRun
 from aigc_cli.backends.train.methods import prepare
 from aigc_cli.backends.train.plan import Plan
-from aigc_cli.backends.train.prepared import PreparedData
+from aigc_cli.backends.train.prepared_data import PreparedData
+from aigc_cli.backends.train.quantized import four_bits, keep_layout
 from aigc_cli.backends.train.scratch import Blueprint, build_model
 from aigc_cli.backends.train.token_store import Row
 from aigc_cli.core.engine import ModelSource
@@ -116,8 +117,7 @@ class PreparedRun:
     def case(self) -> Case | None:
         """None for a family whose memory follows rules that are not known here."""
         longest = int(self.plan.row_lengths.max())
-        stored = None if self.base.blueprint else self.base.stored_dtype
-        return open_case(self._config, self.request, self.base.placement, longest=longest, stored_dtype=stored)
+        return open_case(self._config, self.request, self.base.placement, longest=longest)
 
     @property
     def _config(self) -> Any:
@@ -130,8 +130,11 @@ class PreparedRun:
 
     def _marked(self, row: Row) -> Iterator[tuple[str, bool]]:
         """A row's text in pieces, each with whether the loss is taken over it."""
-        for trained, tokens in groupby(zip(row.trained.tolist(), row.ids.tolist(), strict=True), key=lambda token: token[0]):
-            yield self.tokenizer.decode([token for _, token in tokens]), trained
+        ids, said = row.ids.tolist(), ""
+        for trained, positions in groupby(range(len(ids)), key=lambda at: bool(row.trained[at])):
+            text = self.tokenizer.decode(ids[: max(positions) + 1])  # from the beginning: alone, a piece may lose its first space
+            yield text[len(said) :], trained
+            said = text
 
     @property
     def _pad_id(self) -> int:
@@ -143,6 +146,10 @@ class PreparedRun:
         placement = self.base.placement
         if not self.request.tuning.is_adapter and self.base.stored_dtype != placement.dtype:
             placement = replace(placement, dtype="float32")
+        if self.request.tuning.method == "qlora":
+            parts = load(self.base.source, placement, quantization=four_bits(placement.dtype))
+            keep_layout(parts.model)
+            return parts
         if not self.base.blueprint:
             return load(self.base.source, placement)
         model = build_model(self.base.blueprint, self.tokenizer, self.request.seed, torch.float32).to(placement.device)

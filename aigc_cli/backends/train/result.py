@@ -22,8 +22,10 @@ def write_result(
     Raises: OSError, as from a full disk.
     """
     if trainable.peft:
-        trainable.peft.peft_config["default"].base_model_name_or_path = base_name(source)
-        trainable.peft.save_pretrained(folder)
+        config = trainable.peft.peft_config["default"]
+        config.base_model_name_or_path = base_name(source)
+        config.target_modules = sorted(config.target_modules)  # peft keeps a set, whose order changes from start to start
+        trainable.peft.save_pretrained(folder, save_embedding_layers=False)  # they are never trained; to find out, peft asks the Hub
         (folder / "README.md").unlink(missing_ok=True)  # peft's card, which says nothing
     else:
         write_model(folder, trainable.model, masters, getattr(torch, dtype))
@@ -39,7 +41,11 @@ def base_name(source: ModelSource) -> str:
 
 
 def write_model(folder: Path, model: Any, masters: MasterWeights, dtype: torch.dtype) -> None:
-    weights = {name: masters.weights.get(name, weight).detach().to(dtype) for name, weight in model.state_dict().items()}
+    stored = model.state_dict(keep_vars=True)
+    first_names = {id(weight): name for name, weight in reversed(stored.items())}  # a tied head is its embedding: stored once
+    weights = {
+        name: masters.weights.get(name, weight).detach().to(dtype) for name, weight in stored.items() if first_names[id(weight)] == name
+    }
     shown = model.config.dtype
     model.config.dtype = dtype
     try:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from aigc_cli.backends import device as devices
 from aigc_cli.backends.train.learner import Learner
-from aigc_cli.backends.train.proof import Job, Proof, Scores
+from aigc_cli.backends.train.measure import Job, Measurer, Scores
 from aigc_cli.backends.train.state import read_state, read_weights, write_state
 from aigc_cli.backends.train.update import Abandoned, NotFiniteError
 from aigc_cli.core.errors import AigcError
@@ -38,8 +39,8 @@ class Outcome:
 class Run:
     """A job under way."""
 
-    def __init__(self, job: Job, learner: Learner, proof: Proof, should_stop: Callable[[], bool]) -> None:
-        self.job, self.learner, self.proof, self.should_stop = job, learner, proof, should_stop
+    def __init__(self, job: Job, learner: Learner, measurer: Measurer, should_stop: Callable[[], bool]) -> None:
+        self.job, self.learner, self.measurer, self.should_stop = job, learner, measurer, should_stop
         request = job.request
         self.steps = job.plan.steps
         self.eval_steps = request.pace.eval_steps or max(1, math.ceil(self.steps / 10))
@@ -53,6 +54,7 @@ class Run:
     def stream(self, resume_from: checkpoints.Found | None) -> Generator[Event, None, Outcome]:
         """Trains to the end, or until `should_stop`: then what was done is saved, and the outcome is "interrupted".
 
+        Closed before its end, it saves as well.
         The learner ends with the best weights.
         Raises: AigcError for a loss that is no number or explodes; OutOfMemoryError when one row alone is too much.
         """
@@ -67,12 +69,18 @@ class Run:
                     break
                 yield from self._step()
             yield from self._take_best()
-            scores = yield from self.proof.all_figures(self.result_step)
-            hardest = yield from self.proof.hardest()
+            is_measured = self.position.best_step is not None
+            scores = yield from self.measurer.all_figures(self.result_step, but=VALIDATION if is_measured else None)
+            hardest = yield from self.measurer.hardest()
         except Abandoned:
-            if self.position.step and not self._is_over():
+            if self.position.step > self.saved_step:
                 yield self._save(is_best=False)
             return Outcome(finish_reason="interrupted", seconds=self.position.seconds)
+        except GeneratorExit:  # nobody listens any more: a pipe that was closed
+            if self.position.step > self.saved_step:
+                with suppress(AigcError, OSError):  # nor would anybody hear of a disk that is full
+                    self._save(is_best=False)
+            raise
         return Outcome(
             finish_reason=self._finish_reason(),
             best_step=self.position.best_step,
@@ -86,14 +94,14 @@ class Run:
         return self.position.step if self.position.best_step is None else self.position.best_step
 
     def _resume(self, found: checkpoints.Found) -> None:
-        self.position = read_state(found.path, self.learner.masters, self.learner.optimizer, self.learner.accelerator.scaler)
-        self.learner.updater.micro_batch = self.proof.micro_batch = self.position.micro_batch
+        self.position = read_state(found.path, self.learner)
+        self.learner.updater.micro_batch = self.measurer.micro_batch = self.position.micro_batch
         self.tokens_before, self.seconds_before = self.position.tokens, self.position.seconds
         self.saved_step = self.position.step
 
     def _measure_base(self) -> Generator[Event, None, None]:
         """Raises: AigcError for a model whose loss is no number before anything was changed."""
-        for event in self.proof.all_figures(0):
+        for event in self.measurer.all_figures(0):
             yield event
             if getattr(event, "name", "") == "loss" and not math.isfinite(getattr(event, "value", 0.0)):
                 raise AigcError("the model's loss is no number before training", "try --dtype float32; its weights may be damaged")
@@ -120,13 +128,14 @@ class Run:
         try:
             update = updater.update([[self.job.train.get(at) for at in row] for row in rows], learning_rate, self.should_stop)
         except NotFiniteError as error:
-            raise self._gone_wrong(error.message) from error
-        if updater.micro_batch < micro_batch:
-            yield self._less_at_once(micro_batch)
+            raise self._gone_wrong(error.message, number) from error
         position = self.position.stepped(update.loss, update.tokens, time.perf_counter() - began)
         self.position = replace(position, micro_batch=updater.micro_batch)
+        if updater.micro_batch < micro_batch:
+            yield self._less_at_once(micro_batch)
         if self.position.is_exploding:
-            raise self._gone_wrong(f"the loss has risen to {self.position.smoothed:.3g}, from {self.position.lowest:.3g} at its best,")
+            risen = f"the loss has risen to {self.position.smoothed:.3g}, from {self.position.lowest:.3g} at its best,"
+            raise self._gone_wrong(risen, number)
         yield TrainStep(
             t=time.perf_counter() - self.began,
             step=self.position.step,
@@ -146,21 +155,20 @@ class Run:
 
     def _less_at_once(self, before: int) -> Caution:
         now = self.learner.updater.micro_batch
-        self.proof.micro_batch = now
+        self.measurer.micro_batch = now
         return Caution(
             message=f"out of memory with {before} rows at once: from here on {now}, and more of them for each step",
             hint="the result is the same; --batch-size and --gradient-accumulation-steps set both",
         )
 
-    def _gone_wrong(self, what: str) -> AigcError:
-        """Names the rows of the step, and what is left."""
-        step = self.position.step
-        rows = [self.job.train.origin(int(at)) for row in self.job.plan.step(min(step, self.steps - 1)) for at in row]
+    def _gone_wrong(self, what: str, number: int) -> AigcError:
+        """Names the rows of the step, and what is left. number: of the step, from 0."""
+        rows = [self.job.train.origin(int(at)) for row in self.job.plan.step(number) for at in row]
         named = ", ".join(map(str, rows[:NAMED_ROWS])) + (f" and {len(rows) - NAMED_ROWS} more" if len(rows) > NAMED_ROWS else "")
         saved = checkpoints.listed(self.job.checkpoints)
         kept = f"the checkpoint in {saved[0]} is kept" if saved else "nothing was saved yet"
         hint = f"{kept}; look at these rows, or begin again with a lower --learning-rate than {self.learning_rate:g}"
-        return AigcError(f"{what} at step {step} of {self.steps}, whose rows are {named}", hint)
+        return AigcError(f"{what} at step {number + 1} of {self.steps}, whose rows are {named}", hint)
 
     def _pause(self) -> Generator[Event, None, None]:
         """Measures and saves what is due at this step and was not yet done, as when a run was stopped while it measured."""
@@ -168,21 +176,18 @@ class Run:
         is_due = VALIDATION in self.job.measured and (step % self.eval_steps == 0 or is_last)
         measures = is_due and self.position.measured_step < step
         if measures:
-            loss = yield from self.proof.evaluate(VALIDATION, step)
+            loss = yield from self.measurer.evaluate(VALIDATION, step)
             self.position = self.position.measured(loss)
         waited = time.perf_counter() - self.saved_at > SAVE_SECONDS
         if measures or (step > self.saved_step and (is_last or step % self.save_steps == 0 or waited)):
             yield self._save(is_best=self.position.best_step == step)
 
     def _save(self, is_best: bool) -> Checkpoint:
-        learner = self.learner
         path = checkpoints.publish(
             self.job.checkpoints,
             self.position.step,
             best=is_best,
-            write=lambda folder: write_state(
-                folder, learner.trainable, learner.masters, learner.optimizer, learner.accelerator.scaler, self.position
-            ),
+            write=lambda folder: write_state(folder, self.learner, self.position),
             info={"loss": self.position.best_loss},
         )
         checkpoints.prune(self.job.checkpoints, self.job.request.pace.keep)
@@ -200,4 +205,4 @@ class Run:
             )
             self.position = replace(self.position, best_step=None)
             return
-        read_weights(found.path, self.learner.masters)
+        read_weights(found.path, self.learner)

@@ -79,7 +79,7 @@ class TokenStoreWriter:
 
 
 class TokenStore:
-    """Rows by number, read when they are asked for: with pread, for the pages of a mapped file count as the process's own.
+    """Rows by number, read when they are asked for, for the pages of a mapped file would count as the process's own.
 
     lengths, trained_counts: tokens of each row, int32.
     Raises: TokenStoreError for a store that is not complete or whose files do not belong together.
@@ -96,7 +96,7 @@ class TokenStore:
         self._trained_offsets = offsets(-(-self.lengths // 8))
         if int(self._token_offsets[-1]) != content["tokens"] or int(self._trained_offsets[-1]) != content["bytes"]["trained.bits"]:
             raise TokenStoreError(f"the files in {folder} do not belong together", HINT)
-        self._tokens, self._trained, self._rows = (open(folder / name, "rb") for name in FILES)  # noqa: SIM115
+        self._tokens, self._trained, self._rows = (open(folder / name, "rb", buffering=0) for name in FILES)  # noqa: SIM115
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -141,7 +141,8 @@ def offsets(lengths: numpy.ndarray) -> numpy.ndarray:
 
 def read(file: BinaryIO, size: int, offset: int) -> bytes:
     """Raises: TokenStoreError where the file ends before."""
-    data = os.pread(file.fileno(), size, offset)
+    file.seek(offset)
+    data = file.read(size)
     if len(data) != size:
         raise TokenStoreError(f"{file.name} ends too early", HINT)
     return data

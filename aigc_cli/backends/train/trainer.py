@@ -5,7 +5,7 @@ TextTrainer, a model's config and a request -> PreparedRun, with the data as tok
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,21 @@ from aigc_cli.backends import device as devices
 from aigc_cli.backends.torch_load import context_length, end_ids, load_tokenizer, location, reason
 from aigc_cli.backends.train.corpus import tokenizer_for
 from aigc_cli.backends.train.encode import Encoder
+from aigc_cli.backends.train.encode_dataset import Statistics
 from aigc_cli.backends.train.plan import Plan
-from aigc_cli.backends.train.prepared import PreparedData, prepare_data
+from aigc_cli.backends.train.prepared_data import PreparedData, prepare_data
 from aigc_cli.backends.train.prepared_run import Base, PreparedRun
+from aigc_cli.backends.train.quantized import check_quantizable
 from aigc_cli.backends.train.scratch import read_blueprint
 from aigc_cli.core.engine import EngineOptions, ModelSource
 from aigc_cli.core.errors import AigcError, ModelError, UsageError
-from aigc_cli.core.events import Event
+from aigc_cli.core.events import Caution, Event
 from aigc_cli.core.finetune import FinetuneRequest
 from aigc_cli.data.dataset import Dataset
 from aigc_cli.training.metrics import check_metrics
 
 LONGEST_UNASKED = 2048  # tokens of a row that are kept, unless --max-length says more
+EXAMPLES = 3  # of rows left out
 
 
 class TextTrainer:
@@ -40,7 +43,13 @@ class TextTrainer:
     def __init__(self, source: ModelSource, options: EngineOptions, request: FinetuneRequest) -> None:
         logging.set_verbosity_error()  # type: ignore[no-untyped-call]
         logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        if request.tuning.method == "qlora":
+            check_quantizable(source)
         placement = devices.choose(options.device, options.dtype)
+        if (placement.device, placement.dtype) == ("cpu", "float16"):
+            raise UsageError(
+                "float16 is not trained in on a CPU: nothing would scale its gradients there", "use --dtype bfloat16 or float32"
+            )
         blueprint = read_blueprint(Path(source.name)) if request.tuning.from_scratch else None
         config = blueprint.config if blueprint else read_model_config(source)
         if config.is_encoder_decoder:
@@ -68,13 +77,14 @@ class TextTrainer:
         )
         count = max(proof.samples, proof.metric_samples if proof.metrics else 0)
         prepared = yield from prepare_data(dataset, encoder, folder, count)
+        yield from cut_rows(prepared.statistics, self.max_length)
         if prepared.questions:
             check_metrics(proof.metrics, [asked.question.reference for asked in prepared.questions])
         return PreparedRun(self.base, self.request, tokenizer, prepared, self._plan(prepared), self.max_length)
 
     def _plan(self, prepared: PreparedData) -> Plan:
         if "train" not in prepared.stores:
-            examples = "; ".join(f"{origin}: {why}" for origin, why in prepared.statistics.left_out_examples[:3])
+            examples = "; ".join(f"{origin}: {why}" for origin, why in prepared.statistics.left_out_examples[:EXAMPLES])
             raise UsageError(f"nothing can be learnt from any row: {examples}", "a longer --max-length may keep the answers")
         pace = self.request.pace
         return Plan(
@@ -104,6 +114,18 @@ class TextTrainer:
         if folder and (folder / "generation_config.json").exists():
             return GenerationConfig.from_pretrained(folder)
         return GenerationConfig.from_model_config(self.base.config)
+
+
+def cut_rows(statistics: Statistics, max_length: int) -> Iterator[Caution]:
+    """What the length that is kept takes away."""
+    if statistics.cut_rows:
+        message = (
+            f"rows longer than {max_length:,} tokens: {statistics.cut_rows:,}; {statistics.cut_tokens:,} tokens at their ends are cut off"
+        )
+        yield Caution(message=message, hint=f"the longest has {statistics.longest:,}; --max-length says how many are kept")
+    if statistics.left_out:
+        first = "; ".join(f"{origin}: {why}" for origin, why in statistics.left_out_examples[:EXAMPLES])
+        yield Caution(message=f"rows from which nothing can be learnt, left out: {statistics.left_out:,} ({first})")
 
 
 def read_model_config(source: ModelSource) -> Any:

@@ -18,6 +18,7 @@ from aigc_cli.backends.train.optimizer import set_learning_rate
 from aigc_cli.backends.train.token_store import Row
 from aigc_cli.core.errors import AigcError, OutOfMemoryError
 
+TO_SAVE_MEMORY = "try --gradient-checkpointing, a shorter --max-length, --method lora or a smaller model"
 PackedRow = Sequence[Row]  # what stands in one sequence: one sample, or several when packed
 
 
@@ -41,7 +42,7 @@ class Update:
 class Updater:
     """Everything an update needs, in place.
 
-    accelerator: scales float16's loss and knows the other processes.  micro_batch: rows that run together; halved, for
+    accelerator: scales float16's loss.  micro_batch: rows that run together; halved, for
     good, whenever memory does not suffice.
     """
 
@@ -65,7 +66,7 @@ class Updater:
 
         Raises: Abandoned, NotFiniteError; OutOfMemoryError when one row alone is too much. The step has then not been made.
         """
-        before = random_states.capture()
+        before = random_states.capture(self.device)
         while True:
             try:
                 loss = self._accumulate(rows, should_stop)
@@ -78,7 +79,8 @@ class Updater:
             except BaseException:
                 self._undo(before)
                 raise
-        norm = self._move(learning_rate)
+        with memory_errors(self.device, TO_SAVE_MEMORY):  # the optimizer takes its memory in the first step
+            norm = self._move(learning_rate)
         return Update(loss, norm, sum(len(row.ids) for packed in rows for row in packed))
 
     def _accumulate(self, rows: Sequence[PackedRow], should_stop: Callable[[], bool]) -> float:
@@ -88,7 +90,7 @@ class Updater:
         for begin in range(0, len(rows), self.micro_batch):
             if should_stop():
                 raise Abandoned
-            with memory_errors(self.device):
+            with memory_errors(self.device, TO_SAVE_MEMORY):
                 batch = collate(rows[begin : begin + self.micro_batch], self.pad_id, self.device)
                 with self.accelerator.autocast():
                     loss = self.supervised(batch.inputs, batch.labels) / trained
@@ -113,6 +115,6 @@ class Updater:
 
     def _undo(self, before: dict[str, object]) -> None:
         self.masters.zero_grad()
-        random_states.restore(before)
+        random_states.restore(before, self.device)
         if self.device.startswith("cuda"):
             torch.cuda.empty_cache()

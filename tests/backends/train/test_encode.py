@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -161,9 +161,20 @@ def test_all_trains_everything_but_what_a_row_excludes() -> None:
 
 def test_a_long_row_is_cut_and_says_how_long_it_was() -> None:
     tokenizer = tokenizer_for(CHATML)
-    whole = encode(tokenizer, TextSample("the dog " * 20))
-    cut = encode(tokenizer, TextSample("the dog " * 20), max_length=10)
+    sample = CompletionSample("the dog", " sleeps" * 40)
+    whole = encode(tokenizer, sample, mode="raw")
+    cut = encode(tokenizer, sample, mode="raw", max_length=10)
     assert (cut.ids, cut.length, whole.length) == (whole.ids[:10], len(whole.ids), len(whole.ids))
+
+
+@pytest.mark.parametrize("width", [2, 3, 10, 41, 1000])
+def test_a_long_text_is_learnt_in_windows_each_token_once(width: int) -> None:
+    whole = encode(tokenizer_for(CHATML), TextSample("the dog sleeps " * 20), max_length=10)
+    windows = whole.windows(width)
+    assert all(len(window.ids) <= width and window.trained[0] is False for window in windows)
+    learnt_ids = [token for window in windows for token, trained in zip(window.ids, window.trained, strict=True) if trained]
+    assert learnt_ids == whole.ids[1:]
+    assert all(later.ids[0] == earlier.ids[-1] for earlier, later in pairwise(windows))
 
 
 def test_a_row_whose_answer_is_cut_off_is_left_out_with_the_reason() -> None:

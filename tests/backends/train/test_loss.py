@@ -101,3 +101,14 @@ def test_a_frozen_head_gets_no_gradient_and_the_hidden_states_do(tmp_path: Path)
 def test_logits_are_never_held_for_more_rows_than_a_piece() -> None:
     assert losses.chunk_rows(49152) * 49152 <= losses.CHUNK_NUMBERS
     assert losses.chunk_rows(2**24) == 64
+
+
+def test_the_gradient_of_the_head_is_handed_over_and_not_held_twice(tmp_path: Path) -> None:
+    """It is as large as the head, in float32."""
+    model = model_of(tmp_path, "llama", tie_word_embeddings=False).eval()
+    loss = SupervisedLoss(model)(*batch_of())
+    node: Any = loss.grad_fn
+    held = node.gradients[1].data_ptr()
+    loss.backward()
+    assert model.lm_head.weight.grad.data_ptr() == held
+    assert not node.gradients

@@ -23,13 +23,20 @@ CPU = Placement("cpu", "float32", "")
 
 
 def learner_of(
-    folder: Path, *, architecture: str = "llama", method: Method = "full", placement: Placement = CPU, micro_batch: int = 8, **options: Any
+    folder: Path,
+    *,
+    architecture: str = "llama",
+    method: Method = "full",
+    placement: Placement = CPU,
+    micro_batch: int = 8,
+    tuning: dict[str, Any] | None = None,
+    **options: Any,
 ) -> Learner:
     model = AutoModelForCausalLM.from_pretrained(build_model(folder / architecture, architecture))
     request = FinetuneRequest(
         model="m",
         data=DataChoice(paths=("d",)),
-        tuning=Tuning(method=method, lora_rank=4),
+        tuning=Tuning(method=method, lora_rank=4, **(tuning or {})),
         optimization=Optimization(optimizer="sgd", **options),
         pace=Pace(batch_size=micro_batch),
     )
@@ -95,7 +102,7 @@ def test_training_in_bfloat16_keeps_updates_that_are_smaller_than_its_digits(tmp
 
 def test_out_of_memory_halves_the_micro_batch_and_the_step_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = rows_of([20, 33, 9, 27, 40])
-    roomy, tight = learner_of(tmp_path / "a", architecture="gpt2"), learner_of(tmp_path / "b", architecture="gpt2")
+    roomy, tight = learner_of(tmp_path / "a"), learner_of(tmp_path / "b")
     torch.manual_seed(0)
     expected = update(roomy, rows)
     sizes = []
@@ -112,7 +119,7 @@ def test_out_of_memory_halves_the_micro_batch_and_the_step_is_the_same(tmp_path:
     found = update(tight, rows)
     assert sizes == [5, 3, 2, 2, 1]
     assert tight.updater.micro_batch == 2
-    assert found == pytest.approx(expected, rel=0.2)  # gpt2 has dropout, which falls on other places
+    assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_one_row_that_is_too_much_is_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,6 +133,18 @@ def test_one_row_that_is_too_much_is_out_of_memory(tmp_path: Path, monkeypatch: 
     with pytest.raises(OutOfMemoryError):
         update(learner, rows_of([20, 33]))
     assert all(torch.equal(weight, before[name]) for name, weight in weights(learner).items())
+
+
+def test_an_optimizer_without_memory_is_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = learner_of(tmp_path)
+
+    def without_memory() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(learner.optimizer, "step", without_memory)
+    with pytest.raises(OutOfMemoryError) as raised:
+        update(learner, rows_of([20, 33]))
+    assert "--gradient-checkpointing" in raised.value.hint  # not the advice for generating
 
 
 @pytest.mark.parametrize("stop_after", [0, 1, 2])
@@ -167,7 +186,7 @@ def test_gradients_are_clipped_to_the_norm_asked_for(tmp_path: Path) -> None:
 def test_gradient_checkpointing_changes_no_number(tmp_path: Path) -> None:
     rows = rows_of([20, 33])
     plain, checkpointed = learner_of(tmp_path / "a"), learner_of(tmp_path / "b", gradient_checkpointing=True)
-    assert checkpointed.trainable.model.is_gradient_checkpointing
+    assert checkpointed.trainable.model.is_activation_checkpointing
     for _ in range(2):
         assert update(plain, rows) == update(checkpointed, rows)
 
@@ -178,3 +197,15 @@ def test_weight_decay_spares_norms_and_biases(tmp_path: Path) -> None:
     for name, weight in learner.masters.weights.items():
         is_matrix = name.endswith("weight") and ".ln_" not in name
         assert decays[id(weight)] == (0.1 if is_matrix else 0.0), name
+
+
+@pytest.mark.parametrize(("method", "frozen"), [("freeze", torch.float32), ("lora", torch.float16)])
+def test_in_float16_all_weights_can_be_computed_with_without_autocast(tmp_path: Path, method: Method, frozen: torch.dtype) -> None:
+    """As answers are given. Only a GPU scales float16's gradients: here the weights alone are looked at."""
+    options = {"train_layers": "last:1"} if method == "freeze" else {}
+    learner = learner_of(tmp_path, method=method, placement=Placement("cpu", "float16", ""), tuning=options)
+    model = learner.trainable.model.eval()
+    assert {weight.dtype for weight in model.parameters() if not weight.requires_grad} == {frozen}
+    assert {weight.dtype for weight in model.parameters() if weight.requires_grad} == {torch.float32}
+    with torch.no_grad():
+        assert torch.isfinite(model(input_ids=torch.arange(9)[None]).logits).all()

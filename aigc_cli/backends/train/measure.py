@@ -50,7 +50,7 @@ class Scores:
     signatures: Mapping[str, str]
 
 
-class Proof:
+class Measurer:
     """Measures the weights that a learner holds."""
 
     def __init__(self, job: Job, learner: Learner, engine: TorchTextEngine, should_stop: Callable[[], bool]) -> None:
@@ -80,10 +80,11 @@ class Proof:
         yield Evaluation(name="perplexity", value=losses.perplexity, split=split, step=step, samples=count)
         return losses.mean
 
-    def all_figures(self, step: int) -> Generator[Event, None, Scores]:
-        """Every split's loss, the answers to the questions, and the metrics asked for."""
+    def all_figures(self, step: int, *, but: str | None = None) -> Generator[Event, None, Scores]:
+        """Every split's loss, the answers to the questions, and the metrics asked for. but: a split that was measured already."""
         for split in self.job.measured:
-            yield from self.evaluate(split, step)
+            if split != but:
+                yield from self.evaluate(split, step)
         scores = yield from self._answer(step)
         return scores
 

@@ -1,0 +1,77 @@
+"""`aigc finetune` where the world around it is not as it should be: launchers, full disks, data in one line."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aigc_cli.backends.train.token_store import TokenStoreWriter
+from aigc_cli.store import event_log
+from tests.commands.finetuning import BRIEF, exchanges, finetune, logged
+from tests.conftest import run_here
+
+
+def no_room(*args: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_under_a_launcher_of_several_processes_it_is_refused(
+    tiny: Path, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """accelerate would wait for the others without end."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for start in (["-o", tmp_path / "mine"], ["--dry-run"]):
+        result = run_here("finetune", rows, "-m", tiny, *start)
+        assert (result.status, "one of 2" in result.stderr) == (2, True)
+    assert not (tmp_path / "mine").exists()
+
+
+def test_accumulation_that_a_launcher_was_told_of_changes_no_gradient(
+    tiny: Path, rows: Path, lora_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    finetune(rows, "-m", tiny, "-o", tmp_path / "mine", *BRIEF)
+    assert logged(tmp_path / "mine", "train_step") == logged(lora_run, "train_step")
+
+
+def test_float16_on_a_cpu_is_refused(tiny: Path, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aigc_cli.backends.device.TorchProbe.cpu_float16", lambda probe: "avx512_fp16")
+    result = run_here("finetune", rows, "-m", tiny, "-o", tmp_path / "mine", "--device", "cpu", "--dtype", "float16")
+    assert (result.status, "float16" in result.stderr) == (2, True)
+    assert not (tmp_path / "mine").exists()
+
+
+def test_a_disk_that_is_full_before_the_first_step_leaves_the_folder_free(
+    tiny: Path, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(TokenStoreWriter, "add", no_room)
+        result = run_here("finetune", rows, "-m", tiny, "-o", tmp_path / "mine", *BRIEF)
+    assert (result.status, "no room is left" in result.stderr, "Traceback" in result.stderr) == (1, True, False)
+    finetune(rows, "-m", tiny, "-o", tmp_path / "mine", *BRIEF)
+
+
+def test_a_disk_that_fills_while_the_log_is_written_is_said_and_the_run_goes_on_later(
+    tiny: Path, rows: Path, lora_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    to_line = event_log.to_line
+    with monkeypatch.context() as patch:
+        patch.setattr(event_log, "to_line", lambda event: no_room() if getattr(event, "step", 0) == 5 else to_line(event))
+        result = run_here("finetune", rows, "-m", tiny, "-o", tmp_path / "mine", *BRIEF, "--json")
+    error = json.loads(result.stdout.splitlines()[-1])
+    assert (result.status, error["event"]) == (1, "error")
+    assert "no room is left" in error["message"]
+    assert "--resume" in error["hint"]
+    finetune("--resume", "-o", tmp_path / "mine")
+    assert logged(tmp_path / "mine", "train_step") == logged(lora_run, "train_step")
+
+
+def test_a_list_of_rows_in_one_line(tiny: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data.json"
+    data.write_text(json.dumps(exchanges(40)), "utf-8")
+    finetune(data, "-m", tiny, "-o", tmp_path / "mine", *BRIEF, "--val-split", "0.3", "--samples", "3")
+    assert len({answer["prompt"] for answer in logged(tmp_path / "mine", "answer")}) == 3
