@@ -75,12 +75,7 @@ def train(order: Order) -> Generator[Event, None, None]:
     """
     assert order.folder is not None
     refuse_several_processes()
-    if order.html:
-        with extra("plot", "--html"):
-            import matplotlib  # noqa: F401 - else its absence would show when all is done
-    if order.tensorboard:
-        with extra("tensorboard", "--tensorboard"):
-            import tensorboardX  # noqa: F401 - else its absence would show when the model is loaded
+    require_extras(order)
     with ExitStack() as stack:
         run = stack.enter_context(claim(order.folder, resume=order.resume, overwrite=order.overwrite))
         if order.resume and run_record.read_record(run.path).status == "complete":
@@ -130,6 +125,16 @@ def planned(preflight: Preflight) -> Planned:
         memory=preflight.total_memory,
         free=preflight.free,
     )
+
+
+def require_extras(order: Order) -> None:
+    """Packages whose absence would else show when hours have been spent. Raises: AigcError."""
+    if order.html:
+        with extra("plot", "--html"):
+            import matplotlib  # noqa: F401
+    if order.tensorboard:
+        with extra("tensorboard", "--tensorboard"):
+            import tensorboardX  # noqa: F401
 
 
 def refuse_several_processes() -> None:
