@@ -19,7 +19,7 @@ FLOAT32 = 4
 RUNTIME = 512 * 2**20  # Python, torch, transformers and peft: 345 MiB, measured; the rest is kernels, compiled for each shape of a batch
 LOGITS_AT_ONCE = 2**24  # numbers of the head's output that the loss holds
 LOGIT_BYTES = 16  # for each: itself, its exponential, its gradient, and their copies in the dtype that is computed in
-CPU_SLACK = 0.25  # of activations: holes that malloc keeps between what lives longer, measured
+CPU_SLACK = 0.4  # of activations: holes that malloc keeps between what lives longer, measured with rows of changing lengths
 CPU_CHECKPOINTING_SLACK = 3.0  # of the layers' inputs: all else that a layer makes goes at once, and leaves its hole, measured
 GPU_SLACK = 0.05  # torch's caching allocator rounds up
 
