@@ -1,6 +1,7 @@
 """The memory that training was said to take, beside the peak that `aigc finetune` then takes, each in a process of its own.
 
-    python benchmarks/training_memory.py [--shapes builtin,smollm2-135m,qwen2.5-0.5b] [--methods lora,full] [--rows 4] [--length 256]
+    python benchmarks/training_memory.py [--shapes builtin,smollm2-135m,qwen2.5-0.5b] [--methods lora,full]
+        [--rows 4] [--length 256] [--varied]
 
 Models of well-known shapes with random weights, in bfloat16, on the CPU; a few steps, an evaluation, a checkpoint, the result.
 The last line is the same as JSON.
@@ -51,7 +52,8 @@ SHAPES = {
     "gpt2": {"model_type": "gpt2", "bos_token_id": 0, "eos_token_id": 0},
 }
 WORDS = ["sun", "moon", "hill", "river", "stone", "bird", "fox", "child", "bread", "song"]
-STEPS = 3
+STEPS, VARIED_STEPS = 3, 30
+ROWS = 200
 
 
 def model_folder(shape: str, parent: Path) -> Path:
@@ -67,10 +69,11 @@ def model_folder(shape: str, parent: Path) -> Path:
     return folder
 
 
-def write_rows(path: Path, length: int) -> None:
-    """Rows that are all longer than `length` tokens."""
+def write_rows(path: Path, length: int, varied: bool) -> None:
+    """Rows that are all longer than `length` tokens, or of any length up to that: every word is a token or two."""
     draw = random.Random(0)
-    rows = [{"text": " ".join(draw.choices(WORDS, k=length + 8))} for _ in range(100)]
+    words = [draw.randint(length // 8, length) if varied else length + 8 for _ in range(ROWS)]
+    rows = [{"text": " ".join(draw.choices(WORDS, k=count))} for count in words]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
@@ -110,7 +113,7 @@ def finetune(folder: Path, method: str, args: argparse.Namespace, work: Path) ->
         "--dtype": "bfloat16",
         "--batch-size": args.rows,
         "--max-length": args.length,
-        "--max-steps": STEPS,
+        "--max-steps": VARIED_STEPS if args.varied else STEPS,
         "--samples": 0,
         "--max-eval-samples": 4,
     }
@@ -125,14 +128,16 @@ def main() -> None:
     parser.add_argument("--methods", default="lora,full")
     parser.add_argument("--rows", type=int, default=4, help="that run together")
     parser.add_argument("--length", type=int, default=256, help="tokens of a row")
+    parser.add_argument("--varied", action="store_true", help="rows of any length up to that, and ten times the steps")
     parser.add_argument("--gradient-checkpointing", action="store_true")
     parser.add_argument("--parts", action="store_true", help="show what the estimate is made of")
     args = parser.parse_args()
     results = []
-    print(f"{'shape':14} {'method':6} {'estimated':>10} {'measured':>10} {'ratio':>6}   {args.rows} x {args.length} tokens")
+    batch = f"{args.rows} x {'up to ' if args.varied else ''}{args.length} tokens"
+    print(f"{'shape':14} {'method':6} {'estimated':>10} {'measured':>10} {'ratio':>6}   {batch}")
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
-        write_rows(work / "rows.jsonl", args.length)
+        write_rows(work / "rows.jsonl", args.length, args.varied)
         for shape in args.shapes.split(","):
             folder = model_folder(shape, work)
             for method in args.methods.split(","):
@@ -141,7 +146,17 @@ def main() -> None:
                 results.append(
                     {"shape": shape, "method": method, "estimated": estimate, "measured": peak, "ratio": round(estimate / peak, 3)}
                 )
-    print(json.dumps({"rows": args.rows, "length": args.length, "gradient_checkpointing": args.gradient_checkpointing, "results": results}))
+    print(
+        json.dumps(
+            {
+                "rows": args.rows,
+                "length": args.length,
+                "varied": args.varied,
+                "gradient_checkpointing": args.gradient_checkpointing,
+                "results": results,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -33,9 +33,10 @@ ENGINES: dict[str, dict[str, str]] = {
     },
 }
 
-# oneDNN compiles a kernel for each shape of a bfloat16 product, and batches have hundreds of shapes: with the caches' own
-# 1024 entries, memory was seen to grow by 870 MiB within 400 batches, with 128 by 200, in the same time
-KERNEL_CACHES, KERNELS_KEPT = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"), "128"
+# Kernels that oneDNN compiled for the shapes of bfloat16 products, of 0.7 MB each, and torch for those of attention, in each
+# thread, of which one length needs 8 MB. Their caches keep 1024 by themselves: with 100 lengths memory was seen to grow by
+# 850 MB, with these by 75 MB, in the same time. Of one step all must fit in, or they are compiled anew in the next.
+KERNELS_KEPT = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64", "LRU_CACHE_CAPACITY": "32"}
 
 
 def open_text_engine(source: ModelSource, options: EngineOptions) -> TextEngine:
@@ -52,8 +53,8 @@ def open_text_engine(source: ModelSource, options: EngineOptions) -> TextEngine:
 
 def open_trainer(source: ModelSource, options: EngineOptions, request: FinetuneRequest) -> TextTrainer:
     """Imports the backend that trains this kind of model; no weights are read yet. Raises: as open_text_engine."""
-    for cache in KERNEL_CACHES:
-        os.environ.setdefault(cache, KERNELS_KEPT)  # read once, when torch first needs it
+    for cache, kept in KERNELS_KEPT.items():
+        os.environ.setdefault(cache, kept)  # read once, when torch first needs it
     with no_garbage_collection():
         trainer: TextTrainer = backend("train", source)(source, options, request)
     return trainer

@@ -11,7 +11,19 @@ import torch
 from torch import Tensor
 
 from aigc_cli.backends.train.loss import IGNORED
+from aigc_cli.backends.train.shapes import shared_length
 from aigc_cli.backends.train.token_store import Row
+
+
+@dataclass(frozen=True)
+class Padding:
+    """What stands at the ends of shorter rows, and how far they are filled up: not beyond the `longest` of the run."""
+
+    token: int
+    longest: int = 0
+
+    def width(self, needed: int) -> int:
+        return shared_length(needed, self.longest)
 
 
 @dataclass(frozen=True)
@@ -36,13 +48,13 @@ class Batch:
         return {"input_ids": self.input_ids, "position_ids": self.position_ids}
 
 
-def collate(rows: Sequence[Sequence[Row]], pad_id: int, device: str) -> Batch:
+def collate(rows: Sequence[Sequence[Row]], padding: Padding, device: str) -> Batch:
     """rows: for each row its samples, one or, packed, several; positions begin at 0 in each of these.
 
     Padding counts on from the last sample, so that it does not look like one more.
     """
-    width = max(sum(len(sample.ids) for sample in samples) for samples in rows)
-    input_ids = numpy.full((len(rows), width), pad_id, dtype=numpy.int64)
+    width = padding.width(max(sum(len(sample.ids) for sample in samples) for samples in rows))
+    input_ids = numpy.full((len(rows), width), padding.token, dtype=numpy.int64)
     position_ids = numpy.empty((len(rows), width), dtype=numpy.int64)
     labels = numpy.full((len(rows), width), IGNORED, dtype=numpy.int64)
     for row, samples in enumerate(rows):
@@ -63,6 +75,7 @@ def can_pack(model: Any, pad_id: int) -> bool:
     Recurrent models (Mamba, RWKV) carry their state over, and some kinds of attention keep samples apart in a batch of
     one only; so two rows that begin differently must give the sample they share the logits that it has alone.
     """
+    padding = Padding(pad_id)
     vocab_size = model.get_input_embeddings().num_embeddings
     random = numpy.random.default_rng(0)
     first, second, shared = (sample_of(random.integers(vocab_size, size=12)) for _ in range(3))
@@ -70,8 +83,8 @@ def can_pack(model: Any, pad_id: int) -> bool:
     was_training = model.training
     model.eval()
     try:
-        alone = model(**collate([[shared]], pad_id, device).inputs, use_cache=False).logits.float()
-        packed = model(**collate([[first, shared], [second, shared]], pad_id, device).inputs, use_cache=False).logits
+        alone = model(**collate([[shared]], padding, device).inputs, use_cache=False).logits.float()
+        packed = model(**collate([[first, shared], [second, shared]], padding, device).inputs, use_cache=False).logits
     finally:
         model.train(was_training)
     tolerance = torch.finfo(packed.dtype).eps ** 0.5

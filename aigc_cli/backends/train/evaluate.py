@@ -11,7 +11,7 @@ import numpy
 import torch
 
 from aigc_cli.backends.torch_load import memory_errors
-from aigc_cli.backends.train.collate import collate
+from aigc_cli.backends.train.collate import Padding, collate
 from aigc_cli.backends.train.loss import SupervisedLoss
 from aigc_cli.backends.train.token_store import TokenStore
 from aigc_cli.backends.train.update import TO_SAVE_MEMORY, Abandoned
@@ -48,7 +48,7 @@ def row_losses(
     indices: Sequence[int],
     *,
     phase: str,
-    pad_id: int,
+    padding: Padding,
     device: str,
     micro_batch: int,
     autocast: Callable[[], AbstractContextManager[None]],
@@ -69,7 +69,7 @@ def row_losses(
             part = order[len(found) : len(found) + micro_batch]
             try:
                 with torch.inference_mode(), memory_errors(device, TO_SAVE_MEMORY), autocast():
-                    batch = collate([[store.get(at)] for at in part], pad_id, device)
+                    batch = collate([[store.get(at)] for at in part], padding, device)
                     sums, counts = supervised.row_losses(batch.inputs, batch.labels)
             except OutOfMemoryError:
                 if micro_batch == 1:

@@ -11,6 +11,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin
 
 from aigc_cli.backends.device import Placement
+from aigc_cli.backends.train.collate import Padding
 from aigc_cli.backends.train.loss import SupervisedLoss
 from aigc_cli.backends.train.master_weights import MasterWeights
 from aigc_cli.backends.train.methods import Trainable
@@ -22,12 +23,12 @@ from aigc_cli.core.finetune import FinetuneRequest, default_learning_rate
 class Learner:
     """The weights under training and their tools.
 
-    placement: where, and the dtype that is computed in.  pad_id: stands where a batch has nothing.
+    placement: where, and the dtype that is computed in.  padding: of batches.
     """
 
-    def __init__(self, trainable: Trainable, request: FinetuneRequest, placement: Placement, *, pad_id: int) -> None:
+    def __init__(self, trainable: Trainable, request: FinetuneRequest, placement: Placement, *, padding: Padding) -> None:
         model = trainable.model
-        self.trainable, self.placement, self.pad_id = trainable, placement, pad_id
+        self.trainable, self.placement, self.padding = trainable, placement, padding
         self.request = resolved(request, model)
         optimization = self.request.optimization
         if optimization.gradient_checkpointing:
@@ -48,7 +49,7 @@ class Learner:
             self.optimizer,
             self.accelerator,
             device=placement.device,
-            pad_id=pad_id,
+            padding=padding,
             micro_batch=request.pace.batch_size,
             max_grad_norm=optimization.max_grad_norm,
         )

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from aigc_cli.backends.train.shapes import shared_length
+
 CHUNK_NUMBERS = 2**24  # logits held at once: 64 MiB in float32
 IGNORED = -100
 
@@ -34,12 +36,13 @@ class LinearCrossEntropy(torch.autograd.Function):
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, labels: Tensor, head: Head, label_smoothing: float
     ) -> Tensor:
         computed = weight.to(hidden.dtype)
+        rows, count = chunk_rows(weight.shape[0]), len(labels)
+        hidden = functional.pad(hidden, (0, 0, 0, shared_length(count % rows, rows) - count % rows))  # for the shape of the last piece
         grad_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
         grad_bias = torch.zeros_like(bias, dtype=torch.float32) if bias is not None and ctx.needs_input_grad[2] else None
         loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        rows = chunk_rows(weight.shape[0])
-        for begin in range(0, len(labels), rows):
+        for begin in range(0, count, rows):
             part = slice(begin, begin + rows)
             logits = functional.linear(hidden[part], computed, None if bias is None else bias.to(hidden.dtype)).float()  # (n, V)
             slope = head.finish_(logits)
@@ -54,7 +57,7 @@ class LinearCrossEntropy(torch.autograd.Function):
                 grad_weight += narrow.T @ hidden[part]
             if grad_bias is not None:
                 grad_bias += grad.sum(0)
-        ctx.gradients = (grad_hidden, grad_weight, grad_bias)
+        ctx.gradients = (None if grad_hidden is None else grad_hidden[:count], grad_weight, grad_bias)
         return loss
 
     @staticmethod
@@ -65,8 +68,12 @@ class LinearCrossEntropy(torch.autograd.Function):
 
 
 def cross_entropy_(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> tuple[Tensor, Tensor]:
-    """The sum over rows, and its gradient, which takes the place of the logits (n, V). Each exponential is taken once."""
+    """The sum over rows, and its gradient, which takes the place of the logits (n, V). Each exponential is taken once.
+
+    Of the labels there may be fewer: rows beyond them only fill up.
+    """
     vocab_size = logits.shape[1]
+    every, logits = logits, logits[: len(labels)]
     index = torch.arange(len(labels), device=labels.device)
     peak = logits.amax(1)
     target = logits[index, labels]
@@ -78,7 +85,8 @@ def cross_entropy_(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0)
     grad[index, labels] -= 1 - label_smoothing
     if label_smoothing:
         grad -= label_smoothing / vocab_size
-    return loss, grad
+    every[len(labels) :] = 0
+    return loss, every
 
 
 class Head:

@@ -64,7 +64,7 @@ class Measurer:
             store,
             rows,
             phase=f"measuring {split}",
-            pad_id=self.learner.pad_id,
+            padding=self.learner.padding,
             device=self.learner.placement.device,
             micro_batch=self.micro_batch,
             autocast=self.learner.accelerator.autocast,

@@ -15,7 +15,7 @@ import torch
 
 from aigc_cli.backends.device import Placement
 from aigc_cli.backends.torch_load import LoadedModel, context_length, end_ids, load, model_sampling
-from aigc_cli.backends.train.collate import can_pack
+from aigc_cli.backends.train.collate import Padding, can_pack
 from aigc_cli.backends.train.footprint import Case, advice, check_memory, count_weights, memory_there, open_case
 from aigc_cli.backends.train.learner import Learner
 from aigc_cli.backends.train.loaded_run import LoadedRun
@@ -95,12 +95,12 @@ class PreparedRun:
         """Puts the weights in place, ready to be trained. Raises: UsageError, ModelError, OutOfMemoryError."""
         started = time.perf_counter()
         parts = self._load_parts()
-        if self.request.data.packing and not can_pack(parts.model, self._pad_id):
+        if self.request.data.packing and not can_pack(parts.model, self._padding.token):
             message = f"{self.base.source.name} cannot keep packed rows apart: each would see the one before"
             raise UsageError(message, "leave out --packing")
         tuning, source, placement = self.request.tuning, self.base.source, self.base.placement
         earlier = Path(tuning.continue_from) if tuning.continue_from and tuning.is_adapter else None
-        learner = Learner(prepare(parts.model, tuning, self.request.seed, earlier), self.request, placement, pad_id=self._pad_id)
+        learner = Learner(prepare(parts.model, tuning, self.request.seed, earlier), self.request, placement, padding=self._padding)
         yield Loaded(
             model=source.name,
             revision=source.revision,
@@ -116,8 +116,7 @@ class PreparedRun:
     @cached_property
     def case(self) -> Case | None:
         """None for a family whose memory follows rules that are not known here."""
-        longest = int(self.plan.row_lengths.max())
-        return open_case(self._config, self.request, self.base.placement, longest=longest)
+        return open_case(self._config, self.request, self.base.placement, longest=self._longest)
 
     @property
     def _config(self) -> Any:
@@ -137,9 +136,13 @@ class PreparedRun:
             said = text
 
     @property
-    def _pad_id(self) -> int:
+    def _padding(self) -> Padding:
         pad_id = self.tokenizer.pad_token_id
-        return int(pad_id if pad_id is not None else self.tokenizer.eos_token_id or 0)
+        return Padding(int(pad_id if pad_id is not None else self.tokenizer.eos_token_id or 0), self._longest)
+
+    @cached_property
+    def _longest(self) -> int:
+        return int(self.plan.row_lengths.max())
 
     def _load_parts(self) -> LoadedModel:
         """Weights that are all frozen come in the dtype to compute in; others keep every digit they are stored with."""

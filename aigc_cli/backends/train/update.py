@@ -11,7 +11,7 @@ from accelerate import Accelerator
 
 from aigc_cli.backends.torch_load import memory_errors
 from aigc_cli.backends.train import random_states
-from aigc_cli.backends.train.collate import collate
+from aigc_cli.backends.train.collate import Padding, collate
 from aigc_cli.backends.train.loss import SupervisedLoss
 from aigc_cli.backends.train.master_weights import MasterWeights
 from aigc_cli.backends.train.optimizer import set_learning_rate
@@ -54,12 +54,12 @@ class Updater:
         accelerator: Accelerator,
         *,
         device: str,
-        pad_id: int,
+        padding: Padding,
         micro_batch: int,
         max_grad_norm: float,
     ) -> None:
         self.supervised, self.masters, self.optimizer, self.accelerator = supervised, masters, optimizer, accelerator
-        self.device, self.pad_id, self.micro_batch, self.max_grad_norm = device, pad_id, micro_batch, max_grad_norm
+        self.device, self.padding, self.micro_batch, self.max_grad_norm = device, padding, micro_batch, max_grad_norm
 
     def update(self, rows: Sequence[PackedRow], learning_rate: float, should_stop: Callable[[], bool]) -> Update:
         """Learns from the rows of one step, each trained token weighing the same, however they are cut into micro-batches.
@@ -91,7 +91,7 @@ class Updater:
             if should_stop():
                 raise Abandoned
             with memory_errors(self.device, TO_SAVE_MEMORY):
-                batch = collate(rows[begin : begin + self.micro_batch], self.pad_id, self.device)
+                batch = collate(rows[begin : begin + self.micro_batch], self.padding, self.device)
                 with self.accelerator.autocast():
                     loss = self.supervised(batch.inputs, batch.labels) / trained
                 self.accelerator.backward(loss)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from aigc_cli.backends.train.collate import can_pack, collate
+from aigc_cli.backends.train.collate import Padding, can_pack, collate
 from aigc_cli.backends.train.token_store import Row
 from tests.backends.tiny_models import VOCAB_SIZE, build_model
 
@@ -33,20 +33,29 @@ def model_of(folder: Path, architecture: str, **options: Any) -> Any:
 
 def logits(model: Any, *rows: list[Row]) -> torch.Tensor:
     with torch.no_grad():
-        found: torch.Tensor = model(**collate(rows, 0, "cpu").inputs, use_cache=False).logits
+        found: torch.Tensor = model(**collate(rows, Padding(0), "cpu").inputs, use_cache=False).logits
     return found
 
 
 def test_labels_are_the_next_tokens_that_are_learnt() -> None:
-    batch = collate([[row([5, 6, 7, 8], "..xx")], [row([9, 10], ".x")]], 0, "cpu")
+    batch = collate([[row([5, 6, 7, 8], "..xx")], [row([9, 10], ".x")]], Padding(0), "cpu")
     assert batch.input_ids.tolist() == [[5, 6, 7, 8], [9, 10, 0, 0]]
     assert batch.labels.tolist() == [[-100, 7, 8, -100], [10, -100, -100, -100]]
     assert batch.position_ids.tolist() == [[0, 1, 2, 3], [0, 1, 2, 3]]
     assert batch.input_ids.dtype == batch.labels.dtype == torch.int64
 
 
+def test_rows_are_filled_up_to_a_width_that_batches_share_but_not_beyond_the_longest_of_the_run() -> None:
+    """A model may have no position beyond."""
+    batch = collate([[row([5, 6, 7], ".xx")], [row([8], "x")]], Padding(1, longest=20), "cpu")
+    assert batch.input_ids.tolist() == [[5, 6, 7, 1, 1, 1, 1, 1], [8, 1, 1, 1, 1, 1, 1, 1]]
+    assert batch.position_ids.tolist() == [list(range(8))] * 2
+    assert batch.labels.tolist() == [[6, 7, *[-100] * 6], [-100] * 8]
+    assert collate([[random_row(17, 0)]], Padding(1, longest=20), "cpu").input_ids.shape == (1, 20)
+
+
 def test_labels_never_cross_from_one_sample_to_the_next() -> None:
-    batch = collate([[row([5, 6], "xx"), row([7], "x"), row([8, 9], "xx")], [row([1, 2, 3], ".xx")]], 0, "cpu")
+    batch = collate([[row([5, 6], "xx"), row([7], "x"), row([8, 9], "xx")], [row([1, 2, 3], ".xx")]], Padding(0), "cpu")
     assert batch.labels.tolist() == [[6, -100, -100, 9, -100], [2, 3, -100, -100, -100]]
     assert batch.position_ids.tolist() == [[0, 1, 0, 0, 1], [0, 1, 2, 3, 4]]
 

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from aigc_cli.backends.device import Placement
+from aigc_cli.backends.train.collate import Padding
 from aigc_cli.backends.train.learner import Learner
 from aigc_cli.backends.train.methods import prepare
 from aigc_cli.backends.train.token_store import Row
@@ -40,7 +41,7 @@ def learner_of(
         optimization=Optimization(optimizer="sgd", **options),
         pace=Pace(batch_size=micro_batch),
     )
-    return Learner(prepare(model, request.tuning, seed=0), request, placement, pad_id=0)
+    return Learner(prepare(model, request.tuning, seed=0), request, placement, padding=Padding(0))
 
 
 def rows_of(lengths: list[int]) -> list[list[Row]]:
