@@ -6,6 +6,7 @@ reached the host. One `Done` ends a stream; a failure is an exception, not an ev
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import math
 from dataclasses import dataclass
@@ -164,6 +165,36 @@ class Answer(Event):
     prompt: str
     text: str
     reference: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageStep(Event):
+    """One step of denoising, `step` of `steps` (from 1), of picture `index`. preview: what it will look like, as a small PNG."""
+
+    event: ClassVar[str] = "image_step"
+    index: int
+    step: int
+    steps: int
+    preview: bytes | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        value = super().to_json()
+        if self.preview:
+            value["preview"] = base64.b64encode(self.preview).decode()
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSaved(Event):
+    """A picture is on disk. score: how well it fits its prompt, where that was asked for."""
+
+    event: ClassVar[str] = "image"
+    index: int
+    path: str
+    seed: int
+    width: int
+    height: int
+    score: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

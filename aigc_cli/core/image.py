@@ -1,0 +1,124 @@
+"""What is asked of an engine that draws: frozen values that check themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, Protocol
+
+from aigc_cli.core.errors import UsageError
+from aigc_cli.core.events import Event, Loaded
+from aigc_cli.core.request import check
+
+SEEDS = 2**32  # as other tools draw them, so that a seed can be carried over
+SIDE_LIMIT = 16_384  # pixels
+Previews = Literal["every", "final", "none"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRequest:
+    """One picture to draw. None leaves a setting to the model.
+
+    width, height: pixels.  steps: of denoising.  clip_skip: layers of the text encoder left out at its end.
+    init_image: the picture to begin with; strength: how much of it may change, 0 nothing, 1 all.
+    mask: white is drawn anew, black stays.  outpaint: pixels that the init image grows by on every side.
+    variation: share of the noise that comes from `variation_seed` (0 the picture of `seed`, 1 that of the other).
+    control_image: what a ControlNet follows, with `control_scale`.
+
+    Raises: UsageError naming the option that is out of range or contradicts another.
+    """
+
+    prompt: str
+    seed: int
+    negative_prompt: str = ""
+    width: int | None = None
+    height: int | None = None
+    steps: int | None = None
+    guidance_scale: float | None = None
+    scheduler: str | None = None
+    clip_skip: int = 0
+    init_image: Path | None = None
+    strength: float | None = None
+    mask: Path | None = None
+    outpaint: int = 0
+    variation: float = 0.0
+    variation_seed: int | None = None
+    control_image: Path | None = None
+    control_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        check("--seed", self.seed, 0, SEEDS - 1)
+        check("--width", self.width, 8, SIDE_LIMIT)
+        check("--height", self.height, 8, SIDE_LIMIT)
+        check("--steps", self.steps, 1, 1000)
+        check("--guidance-scale", self.guidance_scale, 0.0, 100.0)
+        check("--clip-skip", self.clip_skip, 0, 11)
+        check("--strength", self.strength, 0.0, 1.0, low_open=True)
+        check("--outpaint", self.outpaint, 0, SIDE_LIMIT)
+        check("--variation", self.variation, 0.0, 1.0)
+        check("--variation-seed", self.variation_seed, 0, SEEDS - 1)
+        check("--control-scale", self.control_scale, 0.0, 10.0)
+        self._check_pictures()
+
+    def _check_pictures(self) -> None:
+        if self.mask and self.outpaint:
+            raise UsageError("--mask and --outpaint contradict each other", "outpainting makes its own mask: leave out one of the two")
+        for option, given in (("--strength", self.strength is not None), ("--mask", self.mask), ("--outpaint", self.outpaint)):
+            if given and not self.init_image:
+                raise UsageError(f"{option} belongs to --init-image", "name the picture to begin with: --init-image FILE")
+        if self.outpaint and (self.width or self.height):
+            raise UsageError("--outpaint decides the size", "leave out --width and --height")
+        if self.variation and self.variation_seed is None:
+            raise ValueError("a variation has a seed of its own")
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """A picture without a library: rows of RGB bytes from the top left, width * height * 3 of them."""
+
+    width: int
+    height: int
+    rgb: bytes
+
+    def __post_init__(self) -> None:
+        if len(self.rgb) != self.width * self.height * 3:
+            raise ValueError(f"{len(self.rgb)} bytes are no {self.width} x {self.height} pixels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn(Event):
+    """A picture that is finished and not yet saved. index: of its request among those that ran together."""
+
+    event: ClassVar[str] = "drawn"
+    index: int
+    pixels: Pixels
+
+
+class ImageEngine(Protocol):
+    """A backend that holds a text-to-image pipeline."""
+
+    loaded: Loaded
+
+    def complete(self, request: ImageRequest) -> tuple[ImageRequest, tuple[str, ...]]:
+        """The request with nothing left to the model, and what had to be changed, such as a size that was rounded, in words.
+
+        Reads the size of an init image, no more of it. Raises: UsageError for what this model cannot do.
+        """
+        ...
+
+    def kind(self, request: ImageRequest) -> Hashable:
+        """Of a request that is complete: those of one kind can run in one batch."""
+        ...
+
+    def stream(self, requests: Sequence[ImageRequest], previews: Previews = "none") -> Generator[Event, None, None]:
+        """Draws complete requests of one kind together: an ImageStep for each after every step, at last a Drawn for each.
+
+        Closing the generator stops the work within a step.
+        Raises: OutOfMemoryError, UsageError.
+        """
+        ...
+
+    def close(self) -> None:
+        """Gives the memory back."""
+        ...
