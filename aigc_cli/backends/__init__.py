@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aigc_cli.core.engine import EngineOptions, ModelSource, TextEngine
 from aigc_cli.core.errors import ModelError
 from aigc_cli.core.finetune import FinetuneRequest
+from aigc_cli.core.image import ImageEngine, ImageEngineOptions
 
 if TYPE_CHECKING:
     from aigc_cli.backends.train.trainer import TextTrainer
@@ -26,6 +27,11 @@ ENGINES: dict[str, dict[str, str]] = {
         "folder": "aigc_cli.backends.torch_text:TorchTextEngine",
         "gguf": "aigc_cli.backends.torch_text:TorchTextEngine",
         "openai": "aigc_cli.backends.openai_http:OpenAIEngine",
+    },
+    "image": {
+        "diffusers": "aigc_cli.backends.image.engine:TorchImageEngine",
+        "checkpoint": "aigc_cli.backends.image.engine:TorchImageEngine",
+        "image-gguf": "aigc_cli.backends.image.engine:TorchImageEngine",
     },
     "train": {
         "folder": "aigc_cli.backends.train.trainer:TextTrainer",
@@ -47,6 +53,17 @@ def open_text_engine(source: ModelSource, options: EngineOptions) -> TextEngine:
     started = time.perf_counter()
     with no_garbage_collection():
         engine: TextEngine = backend("text", source)(source, options)
+    engine.loaded = dataclasses.replace(engine.loaded, seconds=time.perf_counter() - started)  # imports counted
+    return engine
+
+
+def open_image_engine(source: ModelSource, options: ImageEngineOptions) -> ImageEngine:
+    """Imports the backend for this kind of image model and loads the weights. Raises: as open_text_engine."""
+    started = time.perf_counter()
+    for library in ("DIFFUSERS", "TRANSFORMERS"):
+        os.environ.setdefault(f"{library}_VERBOSITY", "error")  # read as they are imported, which they remark upon
+    with no_garbage_collection():
+        engine: ImageEngine = backend("image", source)(source, options)
     engine.loaded = dataclasses.replace(engine.loaded, seconds=time.perf_counter() - started)  # imports counted
     return engine
 

@@ -201,6 +201,11 @@ def model_sampling(config: GenerationConfig) -> tuple[Sampling, tuple[str, ...]]
     return Sampling(**{**own, "temperature": 1.0 if own["temperature"] is None else own["temperature"]}), tuple(cautions)
 
 
+def adapter_names(adapters: Sequence[tuple[Path, float]]) -> tuple[str, ...] | None:
+    """As the user would write them; None without any."""
+    return tuple(str(path) if scale == 1.0 else f"{path}:{scale:g}" for path, scale in adapters) or None
+
+
 @contextmanager
 def memory_errors(device: str, hint: str = OUT_OF_MEMORY_HINT) -> Iterator[None]:
     """Turns an allocation that failed into an OutOfMemoryError with advice."""

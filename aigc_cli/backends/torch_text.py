@@ -9,7 +9,6 @@ import secrets
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
@@ -18,7 +17,7 @@ from aigc_cli.backends.decoder import Decoder
 from aigc_cli.backends.prompting import Prompt, Prompter
 from aigc_cli.backends.sampling import make_sampler
 from aigc_cli.backends.text_stream import Channel, DeltaBuffer, Detokenizer, byte_token_ids
-from aigc_cli.backends.torch_load import LoadedModel, load, memory_errors
+from aigc_cli.backends.torch_load import LoadedModel, adapter_names, load, memory_errors
 from aigc_cli.core.engine import EngineOptions, ModelSource
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.events import Caution, Done, Event, Loaded, ReasoningDelta, TextDelta
@@ -282,11 +281,6 @@ class Run:
         for channel, text in pieces:
             kind: Callable[..., Event] = ReasoningDelta if channel == "reasoning" else TextDelta
             yield kind(t=self.clock(), text=text, index=index)
-
-
-def adapter_names(adapters: Sequence[tuple[Path, float]]) -> tuple[str, ...] | None:
-    """As the user would write them; None without any."""
-    return tuple(str(path) if scale == 1.0 else f"{path}:{scale:g}" for path, scale in adapters) or None
 
 
 def merge(own: Sampling, asked: Sampling) -> Sampling:

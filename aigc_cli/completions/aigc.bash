@@ -25,7 +25,7 @@ _aigc_models=(
 
 _aigc_is_command() {
     case "$1|$2" in
-        '|chat' | '|complete' | '|finetune' | '|export' | '|report' | '|doctor' | '|completion' | '|models' | '|config' | 'models|list' | 'models|show' | 'models|pull' | 'models|rm' | 'models|alias' | 'models|fit' | 'config|list' | 'config|get' | 'config|set' | 'config|unset' | 'config|path') return 0 ;;
+        '|chat' | '|complete' | '|finetune' | '|show' | '|grid' | '|export' | '|report' | '|doctor' | '|completion' | '|models' | '|config' | 'models|list' | 'models|show' | 'models|pull' | 'models|rm' | 'models|alias' | 'models|fit' | 'config|list' | 'config|get' | 'config|set' | 'config|unset' | 'config|path') return 0 ;;
         *) return 1 ;;
     esac
 }
@@ -36,6 +36,8 @@ _aigc_options() {
         'chat') echo '-m --model --device --dtype --base-url --yes --adapter --temperature --top-p --top-k --min-p --typical-p --repetition-penalty --presence-penalty --frequency-penalty --no-repeat-ngram-size --logit-bias --seed --max-new-tokens --min-new-tokens --stop --truncate --json -q --quiet -v --verbose --traceback -f --file -s --system --load -h --help' ;;
         'complete') echo '-m --model --device --dtype --base-url --yes --adapter --temperature --top-p --top-k --min-p --typical-p --repetition-penalty --presence-penalty --frequency-penalty --no-repeat-ngram-size --logit-bias --seed --max-new-tokens --min-new-tokens --stop --truncate --json -q --quiet -v --verbose --traceback -f --file -s --system --raw --instruct -n -o --output --separator --num-beams --early-stopping --length-penalty -h --help' ;;
         'finetune') echo '-m --model --device --dtype --yes --validation --test --val-split --test-split --raw --instruct --train-on --max-length --packing --skip-bad --method --freeze-layers --train-layers --lora-rank --lora-alpha --lora-dropout --target-modules --from-scratch --vocab-size --continue --optimizer --learning-rate --schedule --warmup --decay --weight-decay --max-grad-norm --label-smoothing --gradient-checkpointing --epochs --max-steps --batch-size --gradient-accumulation-steps --eval-steps --save-steps --keep --early-stopping-patience --seed --samples --metric --metric-samples --max-eval-samples --max-new-tokens -o --output --config --dry-run --resume --overwrite --tensorboard --html --json -q --quiet -v --verbose --traceback -h --help' ;;
+        'show') echo '--json -q --quiet -v --verbose --traceback -h --help' ;;
+        'grid') echo '-o --output --json -q --quiet -v --verbose --traceback --columns --cell --captions --no-captions --overwrite -h --help' ;;
         'export') echo '--to -o --output --json -q --quiet -v --verbose --traceback -m --model --dtype --gguf-type --overwrite --yes -h --help' ;;
         'report') echo '--json -q --quiet -v --verbose --traceback --html -h --help' ;;
         'doctor') echo '--json -q --quiet -v --verbose --traceback -h --help' ;;
@@ -151,6 +153,9 @@ _aigc_option() {
         'finetune|--max-new-tokens') kind='text' ;;
         'finetune|-o' | 'finetune|--output') kind='text' ;;
         'finetune|--config') kind='file' ;;
+        'grid|-o' | 'grid|--output') kind='file' ;;
+        'grid|--columns') kind='text' ;;
+        'grid|--cell') kind='text' ;;
         'export|--to') kind='words merged adapter gguf' ;;
         'export|-o' | 'export|--output') kind='file' ;;
         'export|-m' | 'export|--model') kind='model' ;;
@@ -162,10 +167,12 @@ _aigc_option() {
 
 _aigc_argument() {
     case "$1|$2" in
-        '|1') echo 'words chat complete finetune export report doctor completion models config' ;;
+        '|1') echo 'words chat complete finetune show grid export report doctor completion models config' ;;
         'chat|1') echo 'text' ;;
         'complete|1') echo 'text' ;;
         'finetune|'*) echo 'text' ;;
+        'show|'*) echo 'file' ;;
+        'grid|'*) echo 'file' ;;
         'export|1') echo 'file' ;;
         'report|1') echo 'file' ;;
         'completion|1') echo 'words bash zsh fish powershell' ;;

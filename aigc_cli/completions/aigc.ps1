@@ -3,7 +3,7 @@
 $AigcModels = @('builtin:text', 'qwen3:0.6b', 'qwen3:1.7b', 'qwen3:4b', 'qwen3:8b', 'qwen2.5:0.5b', 'qwen2.5:1.5b', 'smollm2:135m', 'smollm2:360m', 'smollm2:1.7b', 'smollm3:3b', 'tinyllama:1.1b', 'phi4-mini:3.8b', 'gemma3:270m', 'gemma3:1b', 'llama3.2:1b', 'gpt2', 'sd1.5', 'sdxl-turbo', 'flux-schnell')
 
 $AigcCommands = [System.Collections.Hashtable]::new()
-$AigcCommands[''] = @('chat', 'complete', 'finetune', 'export', 'report', 'doctor', 'completion', 'models', 'config')
+$AigcCommands[''] = @('chat', 'complete', 'finetune', 'show', 'grid', 'export', 'report', 'doctor', 'completion', 'models', 'config')
 $AigcCommands['models'] = @('list', 'show', 'pull', 'rm', 'alias', 'fit')
 $AigcCommands['config'] = @('list', 'get', 'set', 'unset', 'path')
 
@@ -12,6 +12,8 @@ $AigcOptions[''] = '--version -h --help'
 $AigcOptions['chat'] = '-m --model --device --dtype --base-url --yes --adapter --temperature --top-p --top-k --min-p --typical-p --repetition-penalty --presence-penalty --frequency-penalty --no-repeat-ngram-size --logit-bias --seed --max-new-tokens --min-new-tokens --stop --truncate --json -q --quiet -v --verbose --traceback -f --file -s --system --load -h --help'
 $AigcOptions['complete'] = '-m --model --device --dtype --base-url --yes --adapter --temperature --top-p --top-k --min-p --typical-p --repetition-penalty --presence-penalty --frequency-penalty --no-repeat-ngram-size --logit-bias --seed --max-new-tokens --min-new-tokens --stop --truncate --json -q --quiet -v --verbose --traceback -f --file -s --system --raw --instruct -n -o --output --separator --num-beams --early-stopping --length-penalty -h --help'
 $AigcOptions['finetune'] = '-m --model --device --dtype --yes --validation --test --val-split --test-split --raw --instruct --train-on --max-length --packing --skip-bad --method --freeze-layers --train-layers --lora-rank --lora-alpha --lora-dropout --target-modules --from-scratch --vocab-size --continue --optimizer --learning-rate --schedule --warmup --decay --weight-decay --max-grad-norm --label-smoothing --gradient-checkpointing --epochs --max-steps --batch-size --gradient-accumulation-steps --eval-steps --save-steps --keep --early-stopping-patience --seed --samples --metric --metric-samples --max-eval-samples --max-new-tokens -o --output --config --dry-run --resume --overwrite --tensorboard --html --json -q --quiet -v --verbose --traceback -h --help'
+$AigcOptions['show'] = '--json -q --quiet -v --verbose --traceback -h --help'
+$AigcOptions['grid'] = '-o --output --json -q --quiet -v --verbose --traceback --columns --cell --captions --no-captions --overwrite -h --help'
 $AigcOptions['export'] = '--to -o --output --json -q --quiet -v --verbose --traceback -m --model --dtype --gguf-type --overwrite --yes -h --help'
 $AigcOptions['report'] = '--json -q --quiet -v --verbose --traceback --html -h --help'
 $AigcOptions['doctor'] = '--json -q --quiet -v --verbose --traceback -h --help'
@@ -133,6 +135,10 @@ $AigcValues['finetune|--max-new-tokens'] = 'text'
 $AigcValues['finetune|-o'] = 'text'
 $AigcValues['finetune|--output'] = 'text'
 $AigcValues['finetune|--config'] = 'file'
+$AigcValues['grid|-o'] = 'file'
+$AigcValues['grid|--output'] = 'file'
+$AigcValues['grid|--columns'] = 'text'
+$AigcValues['grid|--cell'] = 'text'
 $AigcValues['export|--to'] = 'words merged adapter gguf'
 $AigcValues['export|-o'] = 'file'
 $AigcValues['export|--output'] = 'file'
@@ -146,6 +152,8 @@ $AigcArguments = [System.Collections.Hashtable]::new()
 $AigcArguments['chat|1'] = 'text'
 $AigcArguments['complete|1'] = 'text'
 $AigcArguments['finetune|*'] = 'text'
+$AigcArguments['show|*'] = 'file'
+$AigcArguments['grid|*'] = 'file'
 $AigcArguments['export|1'] = 'file'
 $AigcArguments['report|1'] = 'file'
 $AigcArguments['completion|1'] = 'words bash zsh fish powershell'

@@ -49,6 +49,8 @@ _aigc() {
         'chat:Talk with a model; with a message, or one piped in, one reply and out.'
         'complete:Continue a text, or follow an instruction on one.'
         'finetune:Train a model on your own data: checked first, resumable after anything, measured before and after.'
+        'show:Show how pictures were made: by aigc, A1111 or ComfyUI, as far as they tell.'
+        'grid:Put pictures on one contact sheet, with their prompts and seeds.'
         'export:Turn a result of finetune into a whole model, a plain adapter, or a GGUF file for llama.cpp.'
         'report:Show what a run of training achieved, or write it as an HTML page.'
         'doctor:Show versions, devices, their speed, folders, settings, and what is amiss.'
@@ -68,6 +70,8 @@ _aigc() {
                 chat) _aigc_command_chat ;;
                 complete) _aigc_command_complete ;;
                 finetune) _aigc_command_finetune ;;
+                show) _aigc_command_show ;;
+                grid) _aigc_command_grid ;;
                 export) _aigc_command_export ;;
                 report) _aigc_command_report ;;
                 doctor) _aigc_command_doctor ;;
@@ -234,6 +238,39 @@ _aigc_command_finetune() {
         '(-h --help)-h[Show this message and exit.]' \
         '(-h --help)--help[Show this message and exit.]' \
         '*:data: '
+}
+
+_aigc_command_show() {
+    _arguments -s -S \
+        '(--json)--json[Events as JSON lines on stdout.]' \
+        '(-q --quiet)-q[No notes on stderr.]' \
+        '(-q --quiet)--quiet[No notes on stderr.]' \
+        '(-v --verbose)-v[More notes on stderr.]' \
+        '(-v --verbose)--verbose[More notes on stderr.]' \
+        '(--traceback)--traceback[Show the Python traceback of an error.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '*:file:_files'
+}
+
+_aigc_command_grid() {
+    _arguments -s -S \
+        '(-o --output)-o[The sheet to write\: .png, .jpg or .webp.]:output:_files' \
+        '(-o --output)--output=[The sheet to write\: .png, .jpg or .webp.]:output:_files' \
+        '(--json)--json[Events as JSON lines on stdout.]' \
+        '(-q --quiet)-q[No notes on stderr.]' \
+        '(-q --quiet)--quiet[No notes on stderr.]' \
+        '(-v --verbose)-v[More notes on stderr.]' \
+        '(-v --verbose)--verbose[More notes on stderr.]' \
+        '(--traceback)--traceback[Show the Python traceback of an error.]' \
+        '(--columns)--columns=[Pictures in a row; without it, a sheet about square.]:columns: ' \
+        '(--cell)--cell=[Width and height of a picture'\''s place, in pixels.]:cell: ' \
+        '(--captions --no-captions)--captions[Prompt and seed below each picture, or its name.]' \
+        '(--captions --no-captions)--no-captions[Prompt and seed below each picture, or its name.]' \
+        '(--overwrite)--overwrite[Replace a file that is there.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '*:file:_files'
 }
 
 _aigc_command_export() {

@@ -12,7 +12,7 @@ from aigc_cli.core.events import Event, Loaded
 from aigc_cli.core.request import Message, TextRequest
 
 OPENAI = "openai:"  # goes before the name of a model at an OpenAI-compatible endpoint
-SourceKind = Literal["folder", "gguf", "openai"]
+SourceKind = Literal["folder", "gguf", "openai", "diffusers", "checkpoint", "image-gguf"]
 
 
 class Dtype(StrEnum):
@@ -29,13 +29,16 @@ class ModelSource:
     """A model's name, resolved to where its weights lie.
 
     name: what the user called it, for messages; of a remote model (kind "openai") "openai:" and its name there.
-    path: a transformers folder (kind "folder") or a file (kind "gguf"); None for a remote model.  revision: the Hub
+    path: a transformers folder (kind "folder"), a diffusers folder ("diffusers"), or a file: of a language model ("gguf"), of
+    an image model as its authors saved it ("checkpoint") or its denoiser alone, quantised ("image-gguf"); None for a remote
+    model.  base: the diffusers folder that has what such a file of an image model lacks.  revision: the Hub
     commit, where it came from there; repo: its name there.  mode: what the model is meant for, when the catalogue knows ("chat" or "raw").
     """
 
     name: str
     kind: SourceKind
     path: Path | None = None
+    base: Path | None = None
     revision: str | None = None
     repo: str | None = None
     mode: Literal["chat", "raw"] | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
 
+from aigc_cli.core.engine import EngineOptions
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.events import Event, Loaded
 from aigc_cli.core.request import check
@@ -67,8 +68,6 @@ class ImageRequest:
         for option, given in (("--strength", self.strength is not None), ("--mask", self.mask), ("--outpaint", self.outpaint)):
             if given and not self.init_image:
                 raise UsageError(f"{option} belongs to --init-image", "name the picture to begin with: --init-image FILE")
-        if self.outpaint and (self.width or self.height):
-            raise UsageError("--outpaint decides the size", "leave out --width and --height")
         if self.variation and self.variation_seed is None:
             raise ValueError("a variation has a seed of its own")
 
@@ -93,6 +92,19 @@ class Drawn(Event):
     event: ClassVar[str] = "drawn"
     index: int
     pixels: Pixels
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ImageEngineOptions(EngineOptions):
+    """How to open an engine that draws. adapters: LoRA files or folders, with the share of each.
+
+    controlnet: of the model's family, a folder or file.  vae: in place of the model's own.  embeddings: textual inversions,
+    each a word that prompts may then use.
+    """
+
+    controlnet: Path | None = None
+    vae: Path | None = None
+    embeddings: tuple[Path, ...] = ()
 
 
 class ImageEngine(Protocol):

@@ -8,6 +8,7 @@ from pathlib import Path
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.events import Caution, Event
 from aigc_cli.core.sample import RowFormat
+from aigc_cli.data.bad_rows import bad_rows_error
 from aigc_cli.data.dataset import CheckedFile, Dataset
 from aigc_cli.data.find import find_files
 from aigc_cli.data.formats import NEGLECTED, AnyFormat
@@ -16,9 +17,6 @@ from aigc_cli.data.rejects import write_rejects
 from aigc_cli.data.split import SplitRule
 from aigc_cli.data.survey import Survey
 from aigc_cli.data.tally import Tally, tally
-
-TO_MEND = "mend them, or leave them out with --skip-bad"
-TO_CONVERT = "convert what is not UTF-8, for example with iconv -f GB18030 -t UTF-8, or leave bad rows out with --skip-bad"
 
 
 def check(
@@ -82,12 +80,7 @@ def usable_format(survey: Survey, paths: Sequence[str]) -> RowFormat:
 
 
 def bad_rows(survey: Survey, row_format: AnyFormat | None) -> UsageError:
-    first, count = survey.first_bad(row_format), survey.bad_count(row_format)
-    lines = [f"{count} of {survey.rows} rows cannot be trained on", *map(str, first)]
-    if count > len(first):
-        lines.append(f"... and {count - len(first)} more")
-    is_encoding = any(row.error.startswith("not UTF-8") for row in first)
-    return UsageError("\n".join(lines), TO_CONVERT if is_encoding else TO_MEND)
+    return bad_rows_error(survey.first_bad(row_format), survey.bad_count(row_format), survey.rows, "be trained on")
 
 
 def refuse_empty(counted: Tally, validation: Sequence[str], test: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ import lzma
 import zlib
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, BinaryIO
 
 from aigc_cli.data.find import SourceFile
 from aigc_cli.data.row import BYTE_ORDER_MARK, MAX_ROW_BYTES
@@ -24,8 +24,8 @@ class DamagedError(Exception):
 class HashedFile(io.RawIOBase):
     """A file that counts the bytes read and hashes them."""
 
-    def __init__(self, file: SourceFile) -> None:
-        self.file = file.path.open("rb", buffering=0)
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
         self.digest = hashlib.sha256()
         self.done = 0
 
@@ -33,10 +33,11 @@ class HashedFile(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        count = self.file.readinto(buffer) or 0
-        self.digest.update(memoryview(buffer)[:count])
-        self.done += count
-        return count
+        data = self.file.read(len(buffer))
+        buffer[: len(data)] = data
+        self.digest.update(data)
+        self.done += len(data)
+        return len(data)
 
     def close(self) -> None:
         self.file.close()
@@ -72,11 +73,12 @@ class Source:
     """A file that is open for one pass.
 
     line: how many lines have been begun.  damage: why reading ended before the data did; what came before it counts.
+    content: read in place of the file, which is then only a name.
     """
 
-    def __init__(self, file: SourceFile) -> None:
+    def __init__(self, file: SourceFile, content: BinaryIO | None = None) -> None:
         self.path = file.path
-        self.raw = HashedFile(file)
+        self.raw = HashedFile(content or file.path.open("rb", buffering=0))
         stream = Decompressed(self.raw, file.compression) if file.compression else self.raw
         self.stream = io.BufferedReader(stream, BUFFER_BYTES)
         self.line = 0

@@ -4,28 +4,15 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from dataclasses import dataclass
 
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.sample import Origin, Sample, Split
+from aigc_cli.data.bad_rows import ROWS_SHOWN, BadRow
 from aigc_cli.data.formats import KNOWN_FORMATS, LABELS, AnyFormat, UnknownFormatError, listed, sample_of
 from aigc_cli.data.row import BadRowError, Row
 from aigc_cli.data.split import hash_of
 
-ROWS_SHOWN = 20
 KEYS_KEPT = 1000
-
-
-@dataclass(frozen=True)
-class BadRow:
-    """number: of all rows, in the order they are read."""
-
-    number: int
-    origin: Origin
-    error: str
-
-    def __str__(self) -> str:
-        return f"{self.origin}: {self.error}"
 
 
 class Survey:

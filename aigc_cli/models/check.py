@@ -12,6 +12,7 @@ from typing import Any
 
 from aigc_cli.core.engine import SourceKind
 from aigc_cli.core.errors import ModelError
+from aigc_cli.models.checkpoints import identify_checkpoint
 from aigc_cli.models.headers import DamagedFileError, Header, read_gguf_header, read_safetensors_header
 
 CONFIG, ADAPTER_CONFIG, PIPELINE_INDEX = "config.json", "adapter_config.json", "model_index.json"
@@ -134,7 +135,7 @@ def check_tokenizer(folder: Path) -> None:
 
 def check_single_file(path: Path) -> tuple[SourceKind, Path]:
     """A safetensors file stands for its folder, where the config and the tokenizer are."""
-    read_header(path)
+    check_is_text(path, read_header(path))
     folder = path.parent
     if not (folder / CONFIG).exists():
         raise ModelError(f"{path} has no {CONFIG} beside it", "it holds weights only: put the model's config and tokenizer there too")
@@ -147,6 +148,7 @@ def check_single_file(path: Path) -> tuple[SourceKind, Path]:
 
 def check_gguf(path: Path) -> None:
     header = read_header(path)
+    check_is_text(path, header)
     architecture = header.metadata.get("general.architecture")
     if not architecture:
         raise ModelError(f"{path} does not say what model it is: it has no general.architecture", FETCH_AGAIN)
@@ -156,6 +158,12 @@ def check_gguf(path: Path) -> None:
         raise ModelError(f"{path} holds the image part of a model, not its language part", "take the GGUF file of the model itself")
     if not header.metadata.get("tokenizer.ggml.model"):
         raise ModelError(f"{path} has no tokenizer: it has no tokenizer.ggml.model", "take a GGUF file that holds one too")
+
+
+def check_is_text(path: Path, header: Header) -> None:
+    """Raises: ModelError for the file of an image model."""
+    if image := identify_checkpoint(header.shapes):
+        raise ModelError(f"{path} holds an image model ({image.family}), not a language model", f'it draws: aigc image -m {path} "..."')
 
 
 def read_header(path: Path) -> Header:

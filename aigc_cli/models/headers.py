@@ -32,11 +32,13 @@ class DamagedFileError(ValueError):
 class Header:
     """parameters: how many numbers there are of each type, under the format's own names ("BF16", "Q8_0").
 
-    metadata: the format's key-value pairs; of GGUF's arrays only short ones of numbers.
+    metadata: the format's key-value pairs; of GGUF's arrays only short ones of numbers.  shapes: of the tensors, by
+    name, as torch counts them (the slowest dimension first).
     """
 
     parameters: Counter[str] = field(default_factory=Counter)
     metadata: dict[str, Any] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 def read_safetensors_header(path: Path) -> Header:
@@ -57,11 +59,12 @@ def read_safetensors_header(path: Path) -> Header:
         for tensor in tensors.values():
             parameters[tensor["dtype"]] += math.prod(tensor["shape"])
         end = max((int(tensor["data_offsets"][1]) for tensor in tensors.values()), default=0)
+        shapes = {name: tuple(map(int, tensor["shape"])) for name, tensor in tensors.items()}
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError):
         raise DamagedFileError("its header is not what safetensors prescribes") from None
     if 8 + length + end > size:
         raise DamagedFileError(f"it should have {8 + length + end} bytes and has {size}")
-    return Header(parameters, metadata)
+    return Header(parameters, metadata, shapes)
 
 
 def read_gguf_header(path: Path) -> Header:
@@ -90,27 +93,29 @@ class GGUFReader:
             value = self.value(self.scalar("I"))
             if value is not None:
                 metadata[key] = value
-        parameters, end = self.tensors(tensor_count)
+        parameters, shapes, end = self.tensors(tensor_count)
         alignment = metadata.get("general.alignment", 32)
         if not isinstance(alignment, int) or alignment < 1:
             raise DamagedFileError(f"its alignment is {alignment!r}")
         total = math.ceil(self.at / alignment) * alignment + end
         if tensor_count and total > len(self.data):
             raise DamagedFileError(f"it should have {total} bytes and has {len(self.data)}")
-        return Header(parameters, metadata)
+        return Header(parameters, metadata, shapes)
 
-    def tensors(self, count: int) -> tuple[Counter[str], int]:
-        """Parameters by type, and where the last tensor ends, in bytes from the start of the tensor data."""
+    def tensors(self, count: int) -> tuple[Counter[str], dict[str, tuple[int, ...]], int]:
+        """Parameters by type, shapes by name, and where the last tensor ends, in bytes from the start of the tensor data."""
         parameters: Counter[str] = Counter()
+        shapes = {}
         end = 0
         for _ in range(count):
-            self.string()
+            tensor = self.string()
             shape = [self.scalar("Q") for _ in range(self.scalar("I"))]
+            shapes[tensor] = tuple(reversed(shape))  # the file begins with the fastest dimension
             kind, offset = self.scalar("I"), self.scalar("Q")
             name, size = tensor_type(kind, math.prod(shape))
             parameters[name] += math.prod(shape)
             end = max(end, offset + size)
-        return parameters, end
+        return parameters, shapes, end
 
     def value(self, kind: int) -> Any:
         """A key's value; None for a long array."""

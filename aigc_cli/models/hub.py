@@ -13,34 +13,43 @@ from aigc_cli.core.errors import ModelError
 from aigc_cli.core.events import Caution, Event
 from aigc_cli.core.units import format_size
 from aigc_cli.installation import hub_cache
+from aigc_cli.models.check import check_model
 from aigc_cli.models.hub_api import RemoteModel, inspect
-from aigc_cli.models.hub_cache import cached_model, snapshot_folder
+from aigc_cli.models.hub_cache import Check, cached_model, snapshot_folder
 from aigc_cli.models.hub_download import download
 from aigc_cli.models.names import HubId
 
 ASK_ABOVE = 10**9  # bytes
 
 
-def fetch(hub_id: HubId, *, assume_yes: bool = False, confirm: Confirm | None = None) -> Generator[Event, None, Path]:
+def fetch(
+    hub_id: HubId, *, assume_yes: bool = False, confirm: Confirm | None = None, check: Check = check_model
+) -> Generator[Event, None, Path]:
     """The newest commit of the model's revision: its folder or GGUF file in the cache, downloaded as far as need be.
 
+    check: tells, without a network, whether what is here is the whole model.
     Raises: ModelError for what the Hub does not give, a disk that is too small, or a user who declines.
     """
-    if constants.is_offline_mode():
-        return (yield from fetch_offline(hub_id))
+    if is_offline():
+        return (yield from fetch_offline(hub_id, check))
     model = inspect(hub_id)
     if model.bytes_to_come():
         yield from announce(model, assume_yes, confirm)
     return (yield from download(model))
 
 
-def fetch_offline(hub_id: HubId) -> Generator[Event, None, Path]:
-    if path := cached_model(hub_id):
+def fetch_offline(hub_id: HubId, check: Check) -> Generator[Event, None, Path]:
+    if path := cached_model(hub_id, check):
         yield Caution(message=f"HF_HUB_OFFLINE is set: {hub_id} stays as it is in the cache")
         return path
     state = "only in part" if snapshot_folder(hub_id) else "not"
     hint = "unset HF_HUB_OFFLINE; what is here: aigc models list"
     raise ModelError(f"{hub_id} is {state} in the cache, and HF_HUB_OFFLINE forbids a download", hint)
+
+
+def is_offline() -> bool:
+    """Whether HF_HUB_OFFLINE forbids to ask the network."""
+    return constants.is_offline_mode()
 
 
 def announce(model: RemoteModel, assume_yes: bool, confirm: Confirm | None) -> Iterator[Event]:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from aigc_cli.core.errors import AigcError, ModelError
 from aigc_cli.installation import hub_cache
-from aigc_cli.models.check import CONFIG, WEIGHT_SUFFIXES, check_model
+from aigc_cli.models.check import CONFIG, PIPELINE_INDEX, WEIGHT_SUFFIXES, check_model
 from aigc_cli.models.names import HubId
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
+Check = Callable[[Path], object]  # raises ModelError for what is no whole model
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,14 @@ def snapshot_folder(hub_id: HubId) -> Path | None:
     return snapshot if COMMIT.fullmatch(commit) and snapshot.is_dir() else None
 
 
-def cached_model(hub_id: HubId) -> Path | None:
-    """The folder or GGUF file of a language model that is here as a whole."""
+def cached_model(hub_id: HubId, check: Check = check_model) -> Path | None:
+    """The folder or file of a model that is here as a whole, as its check says."""
     snapshot = snapshot_folder(hub_id)
     if snapshot is None:
         return None
     path = model_path(snapshot, hub_id)
     try:
-        check_model(path)
+        check(path)
     except ModelError:
         return None
     return path
@@ -65,7 +67,8 @@ def model_path(snapshot: Path, hub_id: HubId) -> Path:
     if hub_id.file:
         return snapshot / hub_id.file
     ggufs = list(snapshot.glob("*.gguf"))
-    return ggufs[0] if len(ggufs) == 1 and not (snapshot / CONFIG).exists() else snapshot
+    is_folder = (snapshot / CONFIG).exists() or (snapshot / PIPELINE_INDEX).exists()
+    return ggufs[0] if len(ggufs) == 1 and not is_folder else snapshot
 
 
 def remember_revision(hub_id: HubId, commit: str) -> None:

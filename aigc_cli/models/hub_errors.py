@@ -10,8 +10,9 @@ import httpx2
 from huggingface_hub import constants, errors
 
 from aigc_cli.core.errors import ModelError
+from aigc_cli.core.nearest import nearest
 from aigc_cli.models.catalogue import catalogue
-from aigc_cli.models.names import HubId, nearest
+from aigc_cli.models.names import HubId
 
 NOT_A_HUB = "check HF_ENDPOINT, and whether a proxy stands in between"
 CONTINUE = "run this again: it goes on where it stopped"

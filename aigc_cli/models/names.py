@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from aigc_cli.core.engine import OPENAI
 from aigc_cli.core.errors import ModelError
+from aigc_cli.core.nearest import nearest
 from aigc_cli.models.aliases import read_aliases
 from aigc_cli.models.catalogue import BUILTINS, Builtin, Entry, catalogue, entry_of
 from aigc_cli.models.check import WEIGHT_SUFFIXES
@@ -93,13 +93,6 @@ def looks_like_path(name: str) -> bool:
 def unknown_name(name: str) -> ModelError:
     hint = nearest(name, known_names()) or "see: aigc models list; a Hub id has the form org/name"
     return ModelError(f"there is no model {name!r}", hint)
-
-
-def nearest(name: str, names: list[str]) -> str:
-    """A hint with the names that are most like this one; empty where none is."""
-    by_folded = {known.casefold(): known for known in reversed(names)}
-    close = difflib.get_close_matches(name.casefold(), by_folded, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(by_folded[match] for match in close)}?" if close else ""
 
 
 def known_names() -> list[str]:

@@ -7,27 +7,24 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import secrets
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import filelock
-
-from aigc_cli.core.errors import AigcError, BusyError, UsageError
+from aigc_cli.core.errors import AigcError, UsageError
 from aigc_cli.core.finetune import FinetuneRequest
 from aigc_cli.core.units import format_size
 from aigc_cli.store.checkpoints import listed, order, remove_leftovers
 from aigc_cli.store.durable import met_full_disk, size_below, sync_folder, sync_tree
 from aigc_cli.store.event_log import read_events
+from aigc_cli.store.lock import Lock, held, leave_as_found, writable
 from aigc_cli.store.run_record import NAME, RunRecord, read_record, write_record
 
-LOCK, HOLDER = ".lock", ".holder"
+LOCK = Lock(".lock", ".holder")
 STDIN = "stdin.*"  # what came from there, for the second pass and for a resume
 MADE_BY_EVERY_RUN = ("checkpoints", "data", "tensorboard", "log.jsonl", "report.json", "report.html", "README.md", "aigc.json")
 RESULT, REMOVED = ".result.tmp-", ".removed-"
@@ -77,7 +74,7 @@ def claim(path: Path, *, resume: bool = False, overwrite: bool = False) -> Itera
     run = RunFolder(path, may_replace=overwrite)
     was_there = os.path.exists(path)
     check_place(run, resume)
-    with held(run):
+    with held(path, LOCK):
         try:
             check_earlier_run(run, resume)
             remove_temporaries(run)
@@ -85,7 +82,7 @@ def claim(path: Path, *, resume: bool = False, overwrite: bool = False) -> Itera
             yield run
         finally:
             if not run.has_run:
-                leave_as_found(run, was_there)
+                leave_as_found(path, LOCK, was_there)
 
 
 def begin(run: RunFolder, record: RunRecord) -> None:
@@ -139,7 +136,7 @@ def check_place(run: RunFolder, resume: bool) -> None:
         raise UsageError(f"{path} is a file, not a folder", "name a folder after -o")
     with writable(path):
         names = sorted(os.listdir(path)) if os.path.exists(path) else []
-    if LOCK not in names and NAME not in names:
+    if LOCK.file not in names and NAME not in names:
         if resume:
             raise UsageError(f"there is no run in {path} to resume", "leave out --resume to begin one, or check the name after -o")
         if names:
@@ -147,15 +144,6 @@ def check_place(run: RunFolder, resume: bool) -> None:
             raise UsageError(f"{path} holds files that are not of a run: {others}", "choose another folder after -o")
     with writable(path):
         path.mkdir(parents=True, exist_ok=True)
-
-
-@contextmanager
-def writable(path: Path) -> Iterator[None]:
-    """Raises: UsageError in place of an OSError."""
-    try:
-        yield
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {(error.strerror or str(error)).lower()}", "choose another folder after -o") from error
 
 
 def check_earlier_run(run: RunFolder, resume: bool) -> None:
@@ -184,44 +172,6 @@ def how_far(run: RunFolder) -> str:
     except AigcError:  # a damaged log
         steps = None
     return f"at step {order(found[0])[0]}" + (f" of {steps}" if steps else "")
-
-
-@contextmanager
-def held(run: RunFolder) -> Iterator[None]:
-    """The system itself gives back the lock of a process that died. Raises: BusyError; UsageError for a read-only folder."""
-    lock, holder = filelock.FileLock(run.path / LOCK), run.path / HOLDER
-    with writable(run.path):
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise BusyError(f"another run holds {run.path}{who(holder)}", "wait for it to end, or choose another -o") from None
-    try:
-        with writable(run.path):
-            holder.write_text(json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            holder.unlink()
-        lock.release()
-
-
-def who(holder: Path) -> str:
-    try:
-        value = json.loads(holder.read_text())
-        where = "" if value["host"] == socket.gethostname() else f" on {value['host']}"
-        return f" (process {value['pid']}{where})"
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""  # it has only just taken the lock
-
-
-def leave_as_found(run: RunFolder, was_there: bool) -> None:
-    """After a start that came to nothing. What the check of the data left, such as rejected rows, stays."""
-    with contextlib.suppress(OSError):  # Windows removes no file that is open
-        if set(os.listdir(run.path)) <= {LOCK, HOLDER}:
-            (run.path / HOLDER).unlink(missing_ok=True)
-            (run.path / LOCK).unlink(missing_ok=True)
-            if not was_there:
-                run.path.rmdir()
 
 
 def remove_run(run: RunFolder, request: FinetuneRequest) -> None:

@@ -1,0 +1,87 @@
+"""What a picture will look like, from its latents alone: a linear projection to RGB, one pixel for each latent.
+
+The projection is fitted once to the model's own VAE: least squares finds the weights that come nearest to what it decodes from
+random latents. So it suits any VAE, without a table of published weights. The idea of a projection: Keturn 2022, "Decoding
+latents to RGB without upscaling" (discuss.huggingface.co/t/23204). On photographs in FLUX.2's latents (tiny autoencoder) its
+colours correlate with the picture's by 0.88, the best projection for just these photographs by 0.93.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+
+from aigc_cli.backends.image.sizes import latent_channels, size_multiple
+
+CELLS = 24  # random latents on each side: 576 of them for the 5 to 33 weights of a colour
+
+
+class Previewer:
+    """Makes small PNGs of estimates. The first call fits the projection."""
+
+    def __init__(self, pipe: Any) -> None:
+        self.pipe = pipe
+        self.weights: torch.Tensor | None = None  # (C + 1, 3), the last row added
+
+    def pngs(self, estimate: torch.Tensor, width: int, height: int) -> list[bytes]:
+        """One for each picture. estimate: of the denoised latents, as the pipeline lays them out."""
+        if self.weights is None:
+            self.weights = fit(self.pipe)
+        latents = vae_latents(self.pipe, estimate, width, height).movedim(1, -1)  # (B, h, w, C)
+        colours = latents @ self.weights[:-1] + self.weights[-1]
+        pixels = ((colours.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
+        return [png(Image.fromarray(picture)) for picture in pixels]
+
+
+def png(image: Image.Image) -> bytes:
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def vae_latents(pipe: Any, estimate: torch.Tensor, width: int, height: int) -> torch.Tensor:
+    """Latents (B, C, h, w) as the VAE knows them, in float32 on the CPU: unpacked, and without the scale they are denoised in."""
+    latents = estimate.detach().float().cpu()
+    config = pipe.vae.config
+    if latents.dim() == 3:  # tokens (B, h * w, C)
+        multiple = size_multiple(pipe)
+        latents = latents.transpose(1, 2).reshape(*latents.shape[::2], height // multiple, width // multiple)
+    elif latents.dim() == 5:  # (B, C, frames, h, w)
+        latents = latents[:, :, 0]
+    if hasattr(pipe.vae, "bn"):
+        spread = torch.sqrt(pipe.vae.bn.running_var.float().cpu() + config.batch_norm_eps)
+        latents = latents * spread[:, None, None] + pipe.vae.bn.running_mean.float().cpu()[:, None, None]
+    if latents.shape[1] == 4 * latent_channels(pipe):
+        latents = F.pixel_shuffle(latents, 2)
+    if config.get("latents_mean"):
+        mean, spread = (torch.tensor(config[name])[:, None, None] for name in ("latents_mean", "latents_std"))
+        latents = latents * spread + mean
+    elif config.get("scaling_factor") and not hasattr(pipe.vae, "bn"):
+        latents = latents / config["scaling_factor"] + (config.get("shift_factor") or 0.0)
+    return latents
+
+
+@torch.no_grad()
+def fit(pipe: Any) -> torch.Tensor:
+    """Weights (C + 1, 3) from latents, with a 1 at their end, to RGB from -1 to 1."""
+    channels, generator = latent_channels(pipe), torch.Generator().manual_seed(0)
+    is_patched = hasattr(pipe.vae, "bn")  # it is normalised in patches of 2 by 2
+    shape = (1, 4 * channels, CELLS // 2, CELLS // 2) if is_patched else (1, channels, CELLS, CELLS)
+    latents = vae_latents(pipe, torch.randn(shape, generator=generator), CELLS, CELLS)
+    seen = F.interpolate(decode(pipe.vae, latents), (CELLS, CELLS), mode="area")[0].flatten(1).T  # (h * w, 3)
+    inputs = torch.cat([latents[0].flatten(1).T, torch.ones(CELLS * CELLS, 1)], dim=1)
+    weights: torch.Tensor = torch.linalg.lstsq(inputs, seen).solution
+    return weights
+
+
+def decode(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+    """Latents (1, C, h, w) -> a picture (1, 3, H, W) in float32 on the CPU."""
+    weight = next(iter(vae.parameters()))
+    latents = latents.to(weight.device, weight.dtype)
+    takes_frames = any(parameter.dim() == 5 for parameter in vae.parameters())
+    picture: torch.Tensor = vae.decode(latents[:, :, None] if takes_frames else latents, return_dict=False)[0]
+    return (picture[:, :, 0] if takes_frames else picture).float().cpu()

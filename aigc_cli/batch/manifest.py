@@ -1,0 +1,176 @@
+"""What came of each picture of a folder, a line of JSON for each, only ever appended to: by it a later run knows what is done."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from aigc_cli.batch.plan import Item
+from aigc_cli.core.errors import AigcError
+from aigc_cli.core.events import Caution
+from aigc_cli.store.durable import sync_folder
+from aigc_cli.store.event_log import lines_of
+from aigc_cli.store.manifest import sha256_of
+
+NAME = "manifest.jsonl"
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What came of one picture. key: its identity, as the plan has it.
+
+    status: "failed" with a message, "done" with what lies on disk: file (its name in the folder), size (bytes), sha256, width, height.
+    base_seed: of the run that drew it, to go on with where none is given.  time: when, in UTC.
+    """
+
+    index: int
+    key: str
+    status: Literal["done", "failed"]
+    seed: int
+    prompt: str
+    file: str | None = None
+    width: int | None = None
+    height: int | None = None
+    score: float | None = None
+    message: str | None = None
+    origin: str | None = None
+    base_seed: int | None = None
+    size: int | None = None
+    sha256: str | None = None
+    time: str = field(default_factory=now)
+
+    def to_line(self) -> bytes:
+        known = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        return (json.dumps(known, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+
+
+FIELDS = {each.name for each in dataclasses.fields(Record)}
+
+
+def drawn(item: Item, file: str, content: bytes, *, width: int, height: int, base_seed: int, score: float | None = None) -> Record:
+    """The record of a picture that is to be saved. content: of its file, whole."""
+    return Record(
+        index=item.index,
+        key=item.key,
+        status="done",
+        seed=item.request.seed,
+        prompt=item.request.prompt,
+        file=file,
+        width=width,
+        height=height,
+        score=score,
+        origin=item.origin or None,
+        base_seed=base_seed,
+        size=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+
+
+def failed(item: Item, message: str, *, base_seed: int) -> Record:
+    """The record of a picture that could not be drawn. The next run tries it again."""
+    request = item.request
+    return Record(
+        index=item.index,
+        key=item.key,
+        status="failed",
+        seed=request.seed,
+        prompt=request.prompt,
+        message=message,
+        origin=item.origin or None,
+        base_seed=base_seed,
+    )
+
+
+def append(folder: Path, record: Record) -> None:
+    """Outlasts a power cut once it returns. A line that an earlier kill tore is cut off first. Raises: OSError."""
+    path = folder / NAME
+    is_new = not path.exists()
+    with path.open("ab+") as file:
+        cut_torn_line(file)
+        file.write(record.to_line())
+        file.flush()
+        os.fsync(file.fileno())
+    if is_new:
+        sync_folder(folder)
+
+
+def cut_torn_line(file: BinaryIO) -> None:
+    end = file.seek(0, os.SEEK_END)
+    if not end:
+        return
+    file.seek(end - 1)
+    if file.read(1) != b"\n":
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+
+
+def read_records(folder: Path) -> Generator[Caution, None, tuple[Record, ...]]:
+    """All that was written down, in that order; a last line that was torn is left out, and said.
+
+    Raises: AigcError naming another line that is damaged.
+    """
+    path = folder / NAME
+    records: list[Record] = []
+    for number, line in enumerate(lines_of(path), 1):
+        if record := parsed(line):
+            records.append(record)
+        elif line.endswith(b"\n"):
+            raise AigcError(f"{path}:{number}: no record of a picture", "the manifest is damaged there: delete that line")
+        else:
+            yield Caution(message=f"{path}: its last line was cut short by a kill or a power cut and does not count")
+    return tuple(records)
+
+
+def parsed(line: bytes) -> Record | None:
+    """None for a line that is torn or damaged. Fields that a later version may have added are passed over."""
+    try:
+        value = json.loads(line) if line.endswith(b"\n") else None
+        record = Record(**{name: field for name, field in value.items() if name in FIELDS}) if isinstance(value, dict) else None
+    except (ValueError, TypeError):
+        return None
+    return record if record and isinstance(record.key, str) and record.status in ("done", "failed") else None
+
+
+def find_done(folder: Path, records: Iterable[Record]) -> Generator[Caution, None, dict[str, Record]]:
+    """The pictures, by their keys, that lie in the folder as they were written, byte for byte; of those that do not it is said."""
+    latest = {record.key: record for record in records}
+    done = {key: record for key, record in latest.items() if record.status == "done"}
+    there = {key: record for key, record in done.items() if size_of(folder, record) is not None}
+    whole = {key: record for key, record in there.items() if is_as_written(folder, record)}
+    for count, what in ((len(done) - len(there), "not there any more"), (len(there) - len(whole), "not as aigc wrote them")):
+        if count:
+            hint = "those that this run asks for are drawn again"
+            yield Caution(message=f"{count} of the {len(done)} pictures in {folder / NAME} are {what}", hint=hint)
+    return whole
+
+
+def size_of(folder: Path, record: Record) -> int | None:
+    try:
+        return (folder / str(record.file)).stat().st_size
+    except OSError:
+        return None
+
+
+def is_as_written(folder: Path, record: Record) -> bool:
+    if size_of(folder, record) != record.size:
+        return False
+    try:
+        return sha256_of(folder / str(record.file)) == record.sha256
+    except OSError:
+        return False
+
+
+def earlier_seed(records: Sequence[Record]) -> int | None:
+    """The base seed of the folder's latest run: a batch that was given none goes on with it."""
+    return next((record.base_seed for record in reversed(records) if record.base_seed is not None), None)

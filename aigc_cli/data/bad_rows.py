@@ -1,0 +1,64 @@
+"""Rows that cannot be used: told together, or kept with what is wrong with them, so that they can be mended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from aigc_cli.core.errors import UsageError
+from aigc_cli.core.sample import Origin
+from aigc_cli.data.row import Row
+
+ROWS_SHOWN = 20
+MAX_KEPT = 2**20  # bytes of a row
+TO_MEND = "mend them, or leave them out with --skip-bad"
+TO_CONVERT = "convert what is not UTF-8, for example with iconv -f GB18030 -t UTF-8, or leave bad rows out with --skip-bad"
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """number: of all rows, in the order they are read."""
+
+    number: int
+    origin: Origin
+    error: str
+
+    def __str__(self) -> str:
+        return f"{self.origin}: {self.error}"
+
+
+def bad_rows_error(first: Sequence[BadRow], count: int, rows: int, cannot: str) -> UsageError:
+    """Of `rows` rows `count` are bad, and the first of them are listed. cannot: what they are no good for, "be trained on"."""
+    lines = [f"{count} of {rows} rows cannot {cannot}", *map(str, first)]
+    if count > len(first):
+        lines.append(f"... and {count - len(first)} more")
+    is_encoding = any(row.error.startswith("not UTF-8") for row in first)
+    return UsageError("\n".join(lines), TO_CONVERT if is_encoding else TO_MEND)
+
+
+@contextmanager
+def rejects_file(target: Path) -> Iterator[Callable[[str, Row, str], None]]:
+    """Gives a function that writes down a row: the file it stands in, the row, what is wrong with it.
+
+    One JSON object a line: file, line, error, and the row as it stands there, cut at 1 MiB; bytes that are not UTF-8 are
+    written as \\xNN.  The file appears when it is complete, if there was a row, and takes the place of an earlier one.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.part")
+    try:
+        with temporary.open("wb") as file:
+
+            def write(name: str, row: Row, error: str) -> None:
+                raw = row.raw[:MAX_KEPT].decode("utf-8", "backslashreplace")
+                reject = {"file": name, "line": row.line, "error": error, "row": raw}
+                file.write(json.dumps(reject, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n")
+
+            yield write
+            is_empty = not file.tell()
+        if not is_empty:
+            temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
