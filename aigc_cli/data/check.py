@@ -29,12 +29,12 @@ def check(
     val_split: float,
     test_split: float = 0.0,
     skip_bad: bool = False,
-    rejects: Path,
+    rejects: Path | None,
 ) -> Generator[Event, None, Dataset]:
     """Progress in bytes, cautions, and in the end the data set.
 
     val_split, test_split: shares of the rows; with files named for a split its share is 0.
-    rejects: where bad rows go if they are to be left out; else nothing is written.
+    rejects: where bad rows go if they are to be left out; None lists the first twenty instead.
     Raises: UsageError for bad rows (all counted, the first twenty listed) and for data that cannot be trained on.
     """
     found = find_files(paths, validation, test)
@@ -49,9 +49,12 @@ def check(
     left_out = survey.bad_count(row_format)
     if left_out and not skip_bad:
         raise bad_rows(survey, row_format)
-    if left_out:
+    if left_out and rejects:
         yield from write_rejects(rejects, found.files, survey.files_with_bad(row_format), row_format)
         yield Caution(message=f"{left_out} of {survey.rows} rows are bad and left out", hint=f"they are in {rejects}, with what is wrong")
+    elif left_out:
+        listing = "\n".join(listed_bad(survey, row_format))
+        yield Caution(message=f"{left_out} of {survey.rows} rows are bad and left out\n{listing}")
     rule = SplitRule.of_shares(0.0 if validation else val_split, 0.0 if test else test_split)
     hashes = survey.hashes
     counted = tally(hashes["train", row_format], hashes["validation", row_format], hashes["test", row_format], rule)
@@ -82,12 +85,16 @@ def usable_format(survey: Survey, paths: Sequence[str]) -> RowFormat:
 
 
 def bad_rows(survey: Survey, row_format: AnyFormat | None) -> UsageError:
-    first, count = survey.first_bad(row_format), survey.bad_count(row_format)
-    lines = [f"{count} of {survey.rows} rows cannot be trained on", *map(str, first)]
-    if count > len(first):
-        lines.append(f"... and {count - len(first)} more")
-    is_encoding = any(row.error.startswith("not UTF-8") for row in first)
-    return UsageError("\n".join(lines), TO_CONVERT if is_encoding else TO_MEND)
+    first_line = f"{survey.bad_count(row_format)} of {survey.rows} rows cannot be trained on"
+    is_encoding = any(row.error.startswith("not UTF-8") for row in survey.first_bad(row_format))
+    return UsageError("\n".join([first_line, *listed_bad(survey, row_format)]), TO_CONVERT if is_encoding else TO_MEND)
+
+
+def listed_bad(survey: Survey, row_format: AnyFormat | None) -> list[str]:
+    """A line for each of the first bad rows, and one that counts the others."""
+    first = survey.first_bad(row_format)
+    more = survey.bad_count(row_format) - len(first)
+    return [*map(str, first), *([f"... and {more} more"] if more else [])]
 
 
 def refuse_empty(counted: Tally, validation: Sequence[str], test: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib.metadata
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,7 @@ def test_a_broken_package_is_a_problem_and_not_the_end(run: Run, own_home: Path,
     packages.mkdir()
     (packages / "diffusers.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
     monkeypatch.syspath_prepend(str(packages))
+    monkeypatch.delitem(sys.modules, "diffusers", raising=False)  # a sound one that another test imported
     result = run("doctor")
     assert result.status == 0
     assert section(result.stdout, "Problems") == [
