@@ -110,14 +110,20 @@ class Measurer:
         return Scores(labels=tuple(labels), signatures=signatures)
 
     def hardest(self) -> Generator[Progress, None, tuple[tuple[HardRow, ...], Searched]]:
-        """The training rows that the model finds least likely even now, of those that were looked at."""
+        """The training rows that the model finds least likely even now, of those that were looked at.
+
+        Of a text that is learnt in pieces the worst piece counts.
+        """
         losses = yield from self.losses("training rows", self.job.train)
-        worst = losses.hardest(HARDEST)
-        origins = [self.job.train.origin(row) for row, _ in worst]
-        texts = self.job.text(origins)
+        worst: dict[Origin, float] = {}
+        for row, loss in losses.hardest():
+            worst.setdefault(self.job.train.origin(row), loss)
+            if len(worst) == HARDEST:
+                break
+        texts = self.job.text(list(worst))
         rows = tuple(
             HardRow(file=origin.file, line=origin.line, row=origin.row, loss=loss, text=text)
-            for origin, (_, loss), text in zip(origins, worst, texts, strict=True)
+            for (origin, loss), text in zip(worst.items(), texts, strict=True)
         )
         return rows, Searched(rows=len(losses.indices), drawn_from=len(self.job.train))
 
