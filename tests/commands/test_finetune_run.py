@@ -98,9 +98,9 @@ def test_where_only_some_rows_were_looked_at_for_the_hardest_it_is_said(tiny: Pa
 
 
 def test_a_text_learnt_in_pieces_is_named_once_among_the_hardest(tiny: Path, tmp_path: Path) -> None:
-    rows = [{"text": " ".join(f"狐狸 fox{row} {word}" for word in range(80))} for row in range(40)]
+    rows = [{"text": (f"狐狸{row}跳过懒狗" if row < 4 else f"the dog sleeps {row} ") * 40} for row in range(40)]
     (tmp_path / "long.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
-    finetune(tmp_path / "long.jsonl", "-m", tiny, "-o", tmp_path / "mine", *BRIEF, "--max-length", "32")
+    finetune(tmp_path / "long.jsonl", "-m", tiny, "-o", tmp_path / "mine", *BRIEF, "--max-length", "32", "--max-eval-samples", "1000")
     hardest = json.loads((tmp_path / "mine" / "report.json").read_text("utf-8"))["hardest"]
     assert len({row["line"] for row in hardest}) == 10
     assert [row["loss"] for row in hardest] == sorted((row["loss"] for row in hardest), reverse=True)
