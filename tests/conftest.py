@@ -59,7 +59,9 @@ def run_here(*args: str | Path, input: str | bytes | None = None) -> Result:
     """
     from aigc_cli.__main__ import main
 
-    stdout, stderr = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    stdout, stderr = (  # as Python opens them
+        io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors=errors, write_through=True) for errors in ("strict", "backslashreplace")
+    )
     data = input.encode() if isinstance(input, str) else (input or b"")
     stdin = io.TextIOWrapper(io.BytesIO(data), encoding="utf-8")
     stdin.isatty = lambda: input is None  # type: ignore[method-assign]

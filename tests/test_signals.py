@@ -16,7 +16,7 @@ from aigc_cli.signals import Pending, Terminated, deferred
 BOTH = [(signal.SIGINT, KeyboardInterrupt, 130), (signal.SIGTERM, Terminated, 143)]
 
 
-@pytest.mark.parametrize(("number", "error", "status"), BOTH)
+@pytest.mark.parametrize(("number", "error", "status"), [*BOTH, (signal.SIGHUP, Terminated, 143)])
 def test_the_first_signal_is_noted_and_raised_when_asked_for(number: signal.Signals, error: type[BaseException], status: int) -> None:
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
     with deferred() as pending:
@@ -75,10 +75,18 @@ with deferred() as pending:
 @pytest.mark.parametrize(("number", "error", "status"), BOTH)
 def test_the_same_signal_again_leaves_at_once(number: signal.Signals, error: type[BaseException], status: int) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    process = subprocess.Popen([sys.executable, "-c", TRAINING], stdout=subprocess.PIPE, env=environment)
+    process = subprocess.Popen([sys.executable, "-c", TRAINING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
     assert process.stdout is not None
     for line in (b"training\n", b"saving\n"):
         assert process.stdout.readline() == line
         process.send_signal(number)
-    assert process.wait(timeout=10) == status
-    process.stdout.close()
+    _, said = process.communicate(timeout=10)
+    assert process.returncode == status
+    assert said == (b"aigc: saving; press Ctrl-C again to leave at once\n" if number is signal.SIGINT else b"")
+
+
+def test_a_terminal_that_goes_says_so_more_than_once_and_the_work_is_still_saved() -> None:
+    with deferred() as pending:
+        signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGHUP)
+    assert pending == Pending(signal.SIGHUP)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
 from peft.tuners.lora import LoraLayer
-from peft.tuners.tuners_utils import cast_adapter_dtype
+from peft.tuners.tuners_utils import BaseTunerLayer, cast_adapter_dtype, check_target_module_exists
 from peft.utils.other import ModulesToSaveWrapper
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -57,7 +57,9 @@ def attach(model: nn.Module, folder: Path, name: str) -> None:
     config.inference_mode = True
     try:
         inject_adapter_in_model(config, model, adapter_name=name)
-    except ValueError as error:  # none of its modules is there
+    except ValueError as error:
+        if any(check_target_module_exists(config, path) for path, _ in model.named_modules()):
+            raise
         raise misfit(folder, model, [f"it wants {listed(module_names(config.target_modules))}, and there is no such module"]) from error
     cast_adapter_dtype(model, adapter_name=name)  # to float32: the base may be in 16 bits
     tensors = {key.removeprefix(PREFIX): tensor for key, tensor in load_file(folder / WEIGHTS).items()}
@@ -140,9 +142,9 @@ def merged_copy(wrapper: ModulesToSaveWrapper, scales: dict[str, float], base: n
 def untied(model: nn.Module, module: nn.Module) -> nn.Module:
     """The module, with a weight of its own: an adapter of the embedding must not change the head that shares its weight."""
     weight = getattr(module, "weight", None)
-    users = [other for other in model.modules() if weight is not None and getattr(other, "weight", None) is weight]
-    if len(users) > 1:
-        module.weight = nn.Parameter(weight.data.clone(), requires_grad=False)  # type: ignore[union-attr]
+    layers = (other for other in model.modules() if not isinstance(other, BaseTunerLayer))  # peft's show the weight of the one within
+    if weight is not None and sum(getattr(other, "weight", None) is weight for other in layers) > 1:
+        module.weight = nn.Parameter(weight.data.clone(), requires_grad=False)
     return module
 
 

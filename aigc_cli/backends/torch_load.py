@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, GenerationConfig
 from transformers.utils import logging
-from transformers.utils.quantization_config import QuantizationConfigMixin
+from transformers.utils.quantization_config import GgufConfig, QuantizationConfigMixin
 
 from aigc_cli.backends.device import Placement
 from aigc_cli.core.engine import ModelSource
@@ -113,6 +113,7 @@ def load_weights(
         from transformers import modeling_gguf_pytorch_utils as gguf_reader  # for these files only
 
         gguf_reader.tqdm = lambda iterable, **options: iterable  # type: ignore[attr-defined]  # it draws a bar of its own, terminal or not
+        options["quantization_config"] = GgufConfig(dequantize=True)  # a model that counts as packed is neither converted nor saved
     if quantization:
         options |= {"quantization_config": quantization, "device_map": {"": placement.device}}
     auto: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM

@@ -105,7 +105,7 @@ def find_result(run: Path, model: str | None, screen: Output) -> Result:
         raise ModelError(f"there is no folder {run}", "name the folder that aigc finetune wrote to: its -o")
     is_adapter, is_whole, is_run = ((run / name).exists() for name in (ADAPTER_CONFIG, CONFIG, RUN_RECORD))
     if not (is_adapter or is_whole):
-        hint = "finish it first: aigc finetune --resume" if is_run else "name the folder that aigc finetune wrote to: its -o"
+        hint = f"finish it first: aigc finetune --resume -o {run}" if is_run else "name the folder that aigc finetune wrote to: its -o"
         raise ModelError(f"{run} holds {'a run that has no result yet' if is_run else 'no result of training'}", hint)
     if is_run and (status := read_record(run).status) != "complete":
         state = "was stopped" if status == "stopped" else "has not ended"

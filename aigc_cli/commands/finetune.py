@@ -15,6 +15,7 @@ from aigc_cli.commands.finetune_options import (
     ProofOptions,
     RunOptions,
     TrainedModelOptions,
+    changed_request,
     given_options,
     make_request,
 )
@@ -93,9 +94,11 @@ def make_order(values: dict[str, Any], start: RunOptions, model: TrainedModelOpt
     if start.dry_run and start.resume:
         raise UsageError("--dry-run and --resume contradict each other", "leave out one of the two")
     request = requested(values, start.resume, settings)
+    tensorboard, html = start.tensorboard, start.html
     if start.resume:  # where the run was begun goes before today's settings
         record = read_record(Path(values["output"]))
         values = {"device": record.device, "dtype": record.dtype, **values}
+        tensorboard, html = tensorboard or record.tensorboard, html or record.html
     return Order(
         request=request,
         folder=Path(folder) if folder else None,
@@ -104,19 +107,19 @@ def make_order(values: dict[str, Any], start: RunOptions, model: TrainedModelOpt
         assume_yes=model.yes,
         resume=start.resume,
         overwrite=start.overwrite,
-        tensorboard=start.tensorboard,
-        html=start.html,
+        tensorboard=tensorboard,
+        html=html,
     )
 
 
 def requested(values: dict[str, Any], resume: bool, settings: Settings) -> FinetuneRequest:
-    """What the options ask for; with --resume and nothing else, what the run was begun with."""
+    """What the options ask for; with --resume and no data, what the run was begun with, the options laid over it."""
     from aigc_cli.commands.finetune_continue import continued
     from aigc_cli.store.run_record import recorded_request
 
     asked = {name: value for name, value in values.items() if name not in (*OF_THE_RUN, *OF_A_START)}
-    if resume and not asked:
-        return recorded_request(Path(values["output"]))
+    if resume and not asked.get("data"):
+        return changed_request(recorded_request(Path(values["output"])), asked)
     if "continue" in asked and not asked.get("from_scratch"):
         asked = continued(asked)
     model = asked.get("from_scratch") or settings.get("model", asked.get("model"))

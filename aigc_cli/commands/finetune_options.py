@@ -127,7 +127,7 @@ class OptimizationOptions:
 
     optimizer: Annotated[OptimizerName | None, typer.Option(help="adamw unless given.", rich_help_panel=OPTIMIZER)] = None
     learning_rate: Annotated[
-        float | None, typer.Option(help="Peak; by method and width of the model unless given.", rich_help_panel=OPTIMIZER)
+        float | None, typer.Option(help="Peak; by method and width of the model unless given, which SGD needs.", rich_help_panel=OPTIMIZER)
     ] = None
     schedule: Annotated[ScheduleName | None, typer.Option(help="How the rate falls; cosine unless given.", rich_help_panel=OPTIMIZER)] = (
         None
@@ -224,7 +224,7 @@ def make_request(values: Mapping[str, Any], model: str) -> FinetuneRequest:
     renamed = {**values, "paths": values.get("data", ()), "continue_from": values.get("continue")}
 
     def group(kind: Any) -> Any:
-        return kind(**{field.name: renamed[field.name] for field in dataclasses.fields(kind) if renamed.get(field.name) is not None})
+        return kind(**fields_of(kind, renamed))
 
     tuning = group(Tuning) if "method" in values or not renamed.get("from_scratch") else group_from_scratch(renamed)
     return FinetuneRequest(
@@ -233,10 +233,28 @@ def make_request(values: Mapping[str, Any], model: str) -> FinetuneRequest:
     )  # fmt: skip
 
 
+def changed_request(request: FinetuneRequest, values: Mapping[str, Any]) -> FinetuneRequest:
+    """A recorded request with the options given today laid over it. Raises: UsageError for one that is out of range."""
+    renamed = {**values, "continue_from": values.get("continue")}
+
+    def changed(group: Any) -> Any:
+        return dataclasses.replace(group, **fields_of(group, renamed))
+
+    return FinetuneRequest(
+        model=values.get("model", request.model), data=changed(request.data), tuning=changed(request.tuning),
+        optimization=changed(request.optimization), pace=changed(request.pace), proof=changed(request.proof),
+        seed=values.get("seed", request.seed),
+    )  # fmt: skip
+
+
+def fields_of(group: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the values that are fields of this part of a request. group: its class, or one of it."""
+    return {field.name: values[field.name] for field in dataclasses.fields(group) if values.get(field.name) is not None}
+
+
 def group_from_scratch(values: Mapping[str, Any]) -> Tuning:
     """New weights are all trained, so there the method need not be named."""
-    named = {field.name for field in dataclasses.fields(Tuning)}
-    return Tuning(**{**{name: value for name, value in values.items() if name in named and value is not None}, "method": "full"})
+    return Tuning(**{**fields_of(Tuning, values), "method": "full"})
 
 
 def refuse_without_effect(values: Mapping[str, Any]) -> None:
@@ -246,6 +264,7 @@ def refuse_without_effect(values: Mapping[str, Any]) -> None:
         (("lora_rank", "lora_alpha", "lora_dropout", "target_modules"), method in ADAPTER_METHODS, "--method lora, dora or qlora"),
         (("decay",), values.get("schedule") == "wsd", "--schedule wsd"),
         (("metric_samples",), bool(values.get("metrics")), "--metric"),
+        (("early_stopping_patience", "eval_steps"), values.get("val_split") != 0 or "validation" in values, "--val-split or --validation"),
     ):
         idle = [f"--{name.replace('_', '-')}" for name in names if name in values]
         if idle and not is_used:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, cast
 
 from aigc_cli import __version__
 from aigc_cli.core.engine import ModelSource
-from aigc_cli.core.finetune import FinetuneRequest
 from aigc_cli.core.sample import Split
 from aigc_cli.data.dataset import Dataset
 from aigc_cli.store import run_record
@@ -22,12 +21,14 @@ from aigc_cli.training.data_facts import DataFacts, DataFile, LengthBin, SplitFa
 if TYPE_CHECKING:
     from aigc_cli.backends.device import Placement
     from aigc_cli.backends.train.prepared_run import PreparedRun
+    from aigc_cli.commands.finetune_run import Order
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "tokenizers")
 
 
-def make_record(request: FinetuneRequest, dataset: Dataset, source: ModelSource, placement: Placement) -> RunRecord:
+def make_record(order: Order, dataset: Dataset, source: ModelSource, placement: Placement) -> RunRecord:
     """With what a run is begun. Reads the model's files once, for their fingerprint."""
+    request = order.request
     models = [Path(name) for name in (request.tuning.from_scratch, request.tuning.continue_from) if name]
     models += [source.path] if source.path else []
     return RunRecord(
@@ -42,6 +43,8 @@ def make_record(request: FinetuneRequest, dataset: Dataset, source: ModelSource,
         device=placement.device,
         dtype=placement.dtype,
         versions=versions(),
+        tensorboard=order.tensorboard,
+        html=order.html,
     )
 
 

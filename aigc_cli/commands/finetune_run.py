@@ -27,7 +27,7 @@ from aigc_cli.store import checkpoints, run_record
 from aigc_cli.store.durable import met_full_disk
 from aigc_cli.store.earlier import carry_over
 from aigc_cli.store.event_log import logged, read_events, rewind
-from aigc_cli.store.run_folder import RunFolder, begin, claim, install, remove_run
+from aigc_cli.store.run_folder import STDIN, RunFolder, begin, claim, install, make_way, remove_replaced, withdraw
 from aigc_cli.training.preflight import Preflight
 
 if TYPE_CHECKING:
@@ -57,12 +57,12 @@ def dry_run(order: Order) -> Generator[Event, None, Preflight]:
     """All that can be said before training. Nothing of it is kept."""
     refuse_several_processes()
     with tempfile.TemporaryDirectory(prefix="aigc-") as name:
-        folder = Path(name)
-        dataset = yield from checked_data(order, folder, folder / "rejects.jsonl")
+        run = RunFolder(Path(name))
+        dataset = yield from checked_data(order, run, rejects=None)
         trainer = yield from open_trainer(order)
-        prepared = yield from trainer.prepare(dataset, folder / "data")
+        prepared = yield from trainer.prepare(dataset, run.data)
         preflight = prepared.preflight(data_facts(dataset, prepared))
-        if not preflight.fits:
+        if preflight.fits is False:
             return preflight
         loaded = yield from prepared.load()
         return dataclasses.replace(preflight, seconds=loaded.seconds_per_token() * prepared.training_tokens)
@@ -76,12 +76,13 @@ def train(order: Order) -> Generator[Event, None, None]:
     assert order.folder is not None
     refuse_several_processes()
     require_extras(order)
+    refuse_odd_name(order.folder)
     with ExitStack() as stack:
         run = stack.enter_context(claim(order.folder, resume=order.resume, overwrite=order.overwrite))
         if order.resume and run_record.read_record(run.path).status == "complete":
             message = f"the run in {run.path} is finished: there is nothing to resume"
             raise UsageError(message, f"see what came of it: aigc report {run.path}")
-        dataset = yield from checked_data(order, run.path, run.rejects)
+        dataset = yield from checked_data(order, run, run.rejects)
         trainer = yield from open_trainer(order)
         yield from start(order, run, dataset, trainer)
         go_on = f"go on with: aigc finetune --resume -o {run.path}"
@@ -89,7 +90,8 @@ def train(order: Order) -> Generator[Event, None, None]:
             try:
                 prepared = yield from trainer.prepare(dataset, run.data)
             except (KeyboardInterrupt, Terminated):
-                yield Caution(message=f"stopped before the first step; {go_on}")
+                kept = f"; the run before it is kept in {run.replaced} until then" if run.is_replacing else ""
+                yield Caution(message=f"stopped before the first step; {go_on}{kept}")
                 raise
             stack.callback(prepared.data.close)
             preflight = prepared.preflight(data_facts(dataset, prepared))
@@ -97,7 +99,7 @@ def train(order: Order) -> Generator[Event, None, None]:
             prepared.refuse_misfit()
             earlier = order.request.tuning.continue_from
             if earlier and not carry_over(RunFolder(Path(earlier)).data, run.data):
-                yield Caution(message=f"{earlier} kept no rows back: what was learnt there cannot be measured again")
+                yield Caution(message=f"{earlier} kept no rows of its own back: what was learnt there cannot be measured again")
             yield Progress(phase="loading the model", done=0, unit="")
             with leaving_at_once():
                 loaded = yield from prepared.load()
@@ -122,7 +124,7 @@ def planned(preflight: Preflight) -> Planned:
         trained_tokens=rows.trained_tokens,
         duplicates=preflight.data.duplicates,
         steps=preflight.steps,
-        memory=preflight.total_memory,
+        memory=preflight.total_memory or 0,
         free=preflight.free,
     )
 
@@ -137,6 +139,14 @@ def require_extras(order: Order) -> None:
             import tensorboardX  # noqa: F401
 
 
+def refuse_odd_name(folder: Path) -> None:
+    """Raises: UsageError where the library that writes the tokenizer would fail in the end."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"the folder's name {folder} is not UTF-8: no model can be written there", "choose another -o") from None
+
+
 def refuse_several_processes() -> None:
     """Raises: UsageError under a launcher, whose processes would wait for one another without end."""
     count = os.environ.get("WORLD_SIZE", "1")
@@ -145,11 +155,12 @@ def refuse_several_processes() -> None:
         raise UsageError(message, "start it without torchrun, accelerate launch and the like")
 
 
-def checked_data(order: Order, folder: Path, rejects: Path) -> Generator[Event, None, Dataset]:
-    """folder: where what comes from stdin is kept, for the second pass and for a resume."""
+def checked_data(order: Order, run: RunFolder, rejects: Path | None) -> Generator[Event, None, Dataset]:
+    """run: in its folder is kept what comes from stdin, for the second pass and for a resume."""
     data = order.request.data
-    paths = [str(stdin_file(folder, order.resume)) if path == "-" else path for path in data.paths]
-    rejects.unlink(missing_ok=True)
+    if not order.resume:
+        make_way(run, [run.rejects.name])
+    paths = [str(stdin_file(run, order.resume)) if path == "-" else path for path in data.paths]
     dataset = yield from check(
         paths,
         data.validation,
@@ -159,19 +170,28 @@ def checked_data(order: Order, folder: Path, rejects: Path) -> Generator[Event, 
         skip_bad=data.skip_bad,
         rejects=rejects,
     )
+    yield from check_proof(order.request, dataset)
     return dataset
 
 
-def stdin_file(folder: Path, resume: bool) -> Path:
+def stdin_file(run: RunFolder, resume: bool) -> Path:
     """What came from stdin: now, or when the run was begun."""
-    kept = sorted(folder.glob("stdin.*"))
+    kept = sorted(run.path.glob(STDIN))
     if kept and resume:
         return kept[0]
-    for old in kept:
-        old.unlink()
     if sys.stdin.isatty():
         raise UsageError("there is nothing on stdin to train on", "pipe rows in, or name a file")
-    return spool(sys.stdin.buffer, folder / "stdin")
+    make_way(run, [path.name for path in kept])
+    return spool(sys.stdin.buffer, run.path / "stdin")
+
+
+def check_proof(request: FinetuneRequest, dataset: Dataset) -> Iterator[Event]:
+    """Raises: UsageError for a metric that there is nothing to measure on."""
+    if request.proof.metrics and (dataset.row_format == "text" or not dataset.counts["validation"] + dataset.counts["test"]):
+        message = f"--metric {request.proof.metrics[0]} measures answers, and no row that is kept back asks for one"
+        raise UsageError(message, "leave it out, or keep back rows with prompts: --val-split, --validation or --test")
+    if request.pace.early_stopping_patience and not dataset.counts["validation"]:
+        yield Caution(message="--early-stopping-patience has no effect: no row is kept back for validation")
 
 
 def open_trainer(order: Order) -> Generator[Event, None, TextTrainer]:
@@ -185,6 +205,8 @@ def open_trainer(order: Order) -> Generator[Event, None, TextTrainer]:
 
 
 def source_of(order: Order) -> Generator[Event, None, ModelSource]:
+    from aigc_cli.commands.session import with_adapters
+    from aigc_cli.models.adapters import check_adapter
     from aigc_cli.models.resolve import resolve
     from aigc_cli.render.confirm import terminal_confirm
 
@@ -192,15 +214,16 @@ def source_of(order: Order) -> Generator[Event, None, ModelSource]:
     if request.tuning.from_scratch:
         return ModelSource(name=request.tuning.from_scratch, kind="folder")
     whole_model = request.tuning.continue_from if not request.tuning.is_adapter else None
+    adapters = [check_adapter(Path(request.tuning.continue_from))] if request.tuning.continue_from and not whole_model else []
     source = yield from resolve(whole_model or request.model, assume_yes=order.assume_yes, confirm=terminal_confirm())
     if source.kind == "openai":
         raise UsageError(f"{source.name} is at a remote endpoint, where nothing can be trained", "choose a model on this machine")
-    return source
+    return (yield from with_adapters(source, adapters))
 
 
 def start(order: Order, run: RunFolder, dataset: Dataset, trainer: TextTrainer) -> Iterator[Event]:
     """Begins the run, or makes sure that it is still the same. Raises: UsageError with all that has changed."""
-    record = make_record(order.request, dataset, trainer.base.source, trainer.base.placement)
+    record = make_record(order, dataset, trainer.base.source, trainer.base.placement)
     if not order.resume:
         begin(run, record)
         return
@@ -213,14 +236,15 @@ def start(order: Order, run: RunFolder, dataset: Dataset, trainer: TextTrainer) 
 
 @contextmanager
 def forgetting(order: Order, run: RunFolder) -> Iterator[None]:
-    """A new run that is refused before its first step was none: the folder is free for another try."""
+    """A new run that is refused before its first step was none: the folder is as it was, and free for another try."""
     try:
         with room_wanted(run, TO_RESUME if order.resume else "make room, or choose another -o"):
             yield
     except AigcError:
         if not order.resume:
-            remove_run(run, order.request)
+            withdraw(run)
         raise
+    remove_replaced(run)
 
 
 @contextmanager
@@ -274,6 +298,7 @@ def finish(order: Order, run: RunFolder, loaded: LoadedRun, preflight: Preflight
         best_step=outcome.best_step,
         estimated_memory=preflight.total_memory,
         hardest=outcome.hardest,
+        searched=outcome.searched,
         labels=outcome.scores.labels,
         signatures=outcome.scores.signatures,
     )
@@ -287,7 +312,7 @@ def finish(order: Order, run: RunFolder, loaded: LoadedRun, preflight: Preflight
     def write(folder: Path) -> None:
         loaded.write_result(folder)
         for name, text in pages.items():
-            (folder / name).write_text(text, "utf-8")
+            (folder / name).write_text(text, "utf-8", "backslashreplace")  # a file's name may not be UTF-8
 
     install(run, write)
     run_record.set_status(run.path, "complete")

@@ -68,6 +68,6 @@ def write_page(found: RunReport, path: Path, output: Output) -> None:
         raise UsageError(f"{path} is a folder, not a file", f"name a file: --html {path / 'report.html'}")
     if not path.absolute().parent.is_dir():
         raise UsageError(f"there is no folder {path.parent}", "create it first")
-    page = report_html(found).encode()
+    page = report_html(found).encode("utf-8", "backslashreplace")
     replace_file(path, page)
     output.note(f"{path}: {format_size(len(page))}")

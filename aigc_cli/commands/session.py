@@ -44,7 +44,7 @@ def open_engine(options: ModelOptions, settings: Settings) -> Generator[Event, N
 
 
 def with_adapters(source: ModelSource, adapters: Sequence[Adapter]) -> Generator[Event, None, ModelSource]:
-    """The model, meant for what its last adapter was trained for. Yields a word on names that differ."""
+    """The model, meant for what its last adapter was trained for. Yields a word on a name or revision that differs."""
     from aigc_cli.models.adapters import is_trained_on
 
     for adapter in adapters:
@@ -52,6 +52,11 @@ def with_adapters(source: ModelSource, adapters: Sequence[Adapter]) -> Generator
             yield Caution(
                 message=f"the adapter {adapter.path} says that it was trained on {adapter.base}, not on {source.name}",
                 hint="it is used all the same if its shapes fit",
+            )
+        elif source.repo and source.repo == adapter.base and adapter.revision not in (None, source.revision):
+            yield Caution(
+                message=f"the adapter {adapter.path} was trained on revision {adapter.revision} of {source.repo}, not on {source.revision}",
+                hint=f"for the one it was trained on: -m {source.repo}@{adapter.revision}",
             )
         source = dataclasses.replace(source, mode=adapter.mode or source.mode)
     return source

@@ -148,7 +148,7 @@ complete -c aigc -n '__aigc_at finetune' -l from-scratch -r -x -d 'Begin with a 
 complete -c aigc -n '__aigc_at finetune' -l vocab-size -r -x -d 'Tokens of a tokenizer that is trained.'
 complete -c aigc -n '__aigc_at finetune' -l continue -r -x -d 'Go on from an earlier result, with new data.'
 complete -c aigc -n '__aigc_at finetune' -l optimizer -r -x -a 'adamw sgd adafactor' -d 'adamw unless given.'
-complete -c aigc -n '__aigc_at finetune' -l learning-rate -r -x -d 'Peak; by method and width of the model unless given.'
+complete -c aigc -n '__aigc_at finetune' -l learning-rate -r -x -d 'Peak; by method and width of the model unless given, which SGD needs.'
 complete -c aigc -n '__aigc_at finetune' -l schedule -r -x -a 'cosine linear constant wsd' -d 'How the rate falls; cosine unless given.'
 complete -c aigc -n '__aigc_at finetune' -l warmup -r -x -d 'Share of the steps in which it rises; 0.03.'
 complete -c aigc -n '__aigc_at finetune' -l decay -r -x -d 'For wsd: share of the steps in which it falls; 0.2.'

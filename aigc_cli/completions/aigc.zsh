@@ -199,7 +199,7 @@ _aigc_command_finetune() {
         '(--vocab-size)--vocab-size=[Tokens of a tokenizer that is trained.]:vocab-size: ' \
         '(--continue)--continue=[Go on from an earlier result, with new data.]:continue: ' \
         '(--optimizer)--optimizer=[adamw unless given.]:optimizer:(adamw sgd adafactor)' \
-        '(--learning-rate)--learning-rate=[Peak; by method and width of the model unless given.]:learning-rate: ' \
+        '(--learning-rate)--learning-rate=[Peak; by method and width of the model unless given, which SGD needs.]:learning-rate: ' \
         '(--schedule)--schedule=[How the rate falls; cosine unless given.]:schedule:(cosine linear constant wsd)' \
         '(--warmup)--warmup=[Share of the steps in which it rises; 0.03.]:warmup: ' \
         '(--decay)--decay=[For wsd\: share of the steps in which it falls; 0.2.]:decay: ' \

@@ -111,7 +111,7 @@ class Tuning:
 class Optimization:
     """How the weights move.
 
-    learning_rate: None for a value by method and width of the model (see `default_learning_rate`).
+    learning_rate: None for a value by method and width of the model (see `default_learning_rate`); SGD has none that suits.
     warmup: share of the steps.  decay: share of the steps in which "wsd" comes down.
     max_grad_norm: 0 does not clip.
     """
@@ -128,6 +128,11 @@ class Optimization:
 
     def __post_init__(self) -> None:
         check("--learning-rate", self.learning_rate, 0.0, 10.0, low_open=True)
+        if self.optimizer == "sgd" and self.learning_rate is None:
+            raise UsageError(
+                "--optimizer sgd wants a --learning-rate",
+                "its steps are as long as the gradients, which differ from model to model: try 0.1, and ten times more or less",
+            )
         check("--warmup", self.warmup, 0.0, 1.0)
         check("--decay", self.decay, 0.0, 1.0)
         check("--weight-decay", self.weight_decay, 0.0, 10.0)

@@ -13,13 +13,17 @@ RowFormat = Literal["text", "completion", "instruction", "chat"]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a row stands. line: counted from 1; in a file that is not made of lines, the row's number."""
+    """Where a row stands. line: counted from 1; in a file that is not made of lines, the row's number.
+
+    row: its number among those that begin on the line; 0 where it is the only one.
+    """
 
     file: str
     line: int
+    row: int = 0
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
+        return f"{self.file}:{self.line}" + (f" (row {self.row})" if self.row else "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,11 +32,15 @@ class BadRow:
 
 def bad_rows_error(first: Sequence[BadRow], count: int, rows: int, cannot: str) -> UsageError:
     """Of `rows` rows `count` are bad, and the first of them are listed. cannot: what they are no good for, "be trained on"."""
-    lines = [f"{count} of {rows} rows cannot {cannot}", *map(str, first)]
-    if count > len(first):
-        lines.append(f"... and {count - len(first)} more")
     is_encoding = any(row.error.startswith("not UTF-8") for row in first)
-    return UsageError("\n".join(lines), TO_CONVERT if is_encoding else TO_MEND)
+    message = f"{count} of {rows} rows cannot {cannot}\n{bad_rows_listed(first, count)}"
+    return UsageError(message, TO_CONVERT if is_encoding else TO_MEND)
+
+
+def bad_rows_listed(first: Sequence[BadRow], count: int) -> str:
+    """A line for each of the first bad rows, and one that counts the others."""
+    more = count - len(first)
+    return "\n".join([*map(str, first), *([f"... and {more} more"] if more else [])])
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.events import Caution, Event
 from aigc_cli.core.sample import RowFormat
-from aigc_cli.data.bad_rows import bad_rows_error
+from aigc_cli.data.bad_rows import bad_rows_error, bad_rows_listed
 from aigc_cli.data.dataset import CheckedFile, Dataset
 from aigc_cli.data.find import find_files
 from aigc_cli.data.formats import NEGLECTED, AnyFormat
@@ -27,12 +27,12 @@ def check(
     val_split: float,
     test_split: float = 0.0,
     skip_bad: bool = False,
-    rejects: Path,
+    rejects: Path | None,
 ) -> Generator[Event, None, Dataset]:
     """Progress in bytes, cautions, and in the end the data set.
 
     val_split, test_split: shares of the rows; with files named for a split its share is 0.
-    rejects: where bad rows go if they are to be left out; else nothing is written.
+    rejects: where bad rows go if they are to be left out; None lists the first twenty instead.
     Raises: UsageError for bad rows (all counted, the first twenty listed) and for data that cannot be trained on.
     """
     found = find_files(paths, validation, test)
@@ -47,9 +47,12 @@ def check(
     left_out = survey.bad_count(row_format)
     if left_out and not skip_bad:
         raise bad_rows(survey, row_format)
-    if left_out:
+    if left_out and rejects:
         yield from write_rejects(rejects, found.files, survey.files_with_bad(row_format), row_format)
         yield Caution(message=f"{left_out} of {survey.rows} rows are bad and left out", hint=f"they are in {rejects}, with what is wrong")
+    elif left_out:
+        listing = bad_rows_listed(survey.first_bad(row_format), left_out)
+        yield Caution(message=f"{left_out} of {survey.rows} rows are bad and left out\n{listing}")
     rule = SplitRule.of_shares(0.0 if validation else val_split, 0.0 if test else test_split)
     hashes = survey.hashes
     counted = tally(hashes["train", row_format], hashes["validation", row_format], hashes["test", row_format], rule)

@@ -59,11 +59,11 @@ class Dataset:
         """
         for named_for, files in self.files.items():
             for file in files:
-                for line, sample, content_hash in self._good_rows(file):
+                for origin, sample, content_hash in self._good_rows(file):
                     split = self.rule.split_of(content_hash) if named_for == "train" else named_for
-                    yield split, Origin(file.path, line), sample
+                    yield split, origin, sample
 
-    def _good_rows(self, file: CheckedFile) -> Iterator[tuple[int, Sample, int]]:
+    def _good_rows(self, file: CheckedFile) -> Iterator[tuple[Origin, Sample, int]]:
         reading = Reading(file.source)
         if (reading.size, reading.modified) != (file.size, file.modified):
             raise changed_since(file)
@@ -73,7 +73,7 @@ class Dataset:
             except BadRowError:
                 continue
             if sample and found == self.row_format:
-                yield row.line, sample, content_hash
+                yield Origin(file.path, row.line, row.number), sample, content_hash
         if reading.sha256 != file.sha256:
             raise changed_since(file)
 
@@ -86,15 +86,16 @@ def rows_of(origins: Sequence[Origin]) -> list[str]:
     """What stands in these rows, cut to 500 characters, in the order asked for; empty where a row is no longer there."""
     shown: dict[Origin, str] = dict.fromkeys(origins, "")
     for name in {origin.file for origin in origins}:
-        wanted = {origin.line for origin in origins if origin.file == name}
+        wanted = {origin for origin in origins if origin.file == name}
         file = source_file(Path(name))
         if file is None or not file.path.is_file():
             continue
         with closing(Reading(file).rows()) as rows:
             for row in rows:
-                if row.line in wanted:
-                    wanted.remove(row.line)
-                    shown[Origin(name, row.line)] = row.raw.decode("utf-8", "backslashreplace")[:CHARACTERS_SHOWN].rstrip()
+                origin = Origin(name, row.line, row.number)
+                if origin in wanted:
+                    wanted.remove(origin)
+                    shown[origin] = row.raw.decode("utf-8", "backslashreplace")[:CHARACTERS_SHOWN].rstrip()
                 if not wanted:
                     break
     return [shown[origin] for origin in origins]

@@ -11,7 +11,7 @@ from aigc_cli.core.sample import Split
 from aigc_cli.data.find import SourceFile
 from aigc_cli.data.formats import KEYS
 from aigc_cli.data.json_rows import json_lines, json_rows
-from aigc_cli.data.row import Row
+from aigc_cli.data.row import Row, numbered
 from aigc_cli.data.source import Source
 from aigc_cli.data.table_rows import csv_rows, parquet_rows, tsv_rows
 from aigc_cli.data.text_rows import text_rows
@@ -54,7 +54,7 @@ class Reading:
         self.source = open_source(self.file)
         try:
             if self.file.kind != ".parquet":
-                yield from READERS[self.file.kind](self.source)
+                yield from numbered(READERS[self.file.kind](self.source))
             if self.source.damage:
                 yield Row(self.source.line + 1, None, b"", self.source.damage)
             self.sha256 = self.source.sha256()

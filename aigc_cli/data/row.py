@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +21,28 @@ class Row:
     """What stands in one place of a file: an object, or `error`, which says why there is none.
 
     line: where it begins, counted from 1; in Parquet the row's number.  raw: its bytes as they stand in the file.
+    number: among the rows that begin on this line, 0 where it is the only one.
     """
 
     line: int
     value: dict[str, Any] | None
     raw: bytes
     error: str = ""
+    number: int = 0
+
+
+def numbered(rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows, those that share a line told apart. Reads one row ahead."""
+    before: Row | None = None
+    for row in rows:
+        if before:
+            if row.line == before.line:
+                before.number = before.number or 1
+                row.number = before.number + 1
+            yield before
+        before = row
+    if before:
+        yield before
 
 
 def encoding_error(raw: bytes) -> str:

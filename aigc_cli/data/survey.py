@@ -35,11 +35,11 @@ class Survey:
         except BadRowError as error:
             self.unknown += isinstance(error, UnknownFormatError)
             if len(self.bad) < ROWS_SHOWN:
-                self.bad.append(BadRow(self.rows, Origin(file, row.line), str(error)))
+                self.bad.append(BadRow(self.rows, Origin(file, row.line, row.number), str(error)))
         else:
             self.hashes[split, found].append(content_hash)
             if len(self.first[found]) < ROWS_SHOWN:
-                self.first[found].append((self.rows, Origin(file, row.line)))
+                self.first[found].append((self.rows, Origin(file, row.line, row.number)))
         self.in_file[file].add(found)
         if row.value and not row.value.keys() <= self.keys.keys() and len(self.keys) < KEYS_KEPT:
             self.keys.update(dict.fromkeys(row.value))

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from aigc_cli.core.engine import ModelSource
 from aigc_cli.core.errors import ModelError, UsageError
 from aigc_cli.models.check import ADAPTER_CONFIG, CONFIG, CONVERT, PICKLES, files_with, read_header, read_json
-from aigc_cli.models.usage import read_mode
+from aigc_cli.models.usage import read_mode, read_revision
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 RUN_RECORD = "run.json"
@@ -23,12 +23,13 @@ UNMERGEABLE = ("layer_replication", "trainable_token_indices", "target_parameter
 
 @dataclass(frozen=True)
 class Adapter:
-    """A LoRA in a folder. base: the model it says it was trained on.  mode: what it was trained for, where it says so."""
+    """A LoRA in a folder. base: the model it says it was trained on, and its revision.  mode: what it was trained for, where it says so."""
 
     path: Path
     scale: float = 1.0
     base: str | None = None
     mode: Literal["chat", "raw"] | None = None
+    revision: str | None = None
 
 
 def find_adapter(text: str) -> Adapter:
@@ -77,14 +78,14 @@ def check_adapter(path: Path, scale: float = 1.0) -> Adapter:
         raise ModelError(f"{folder} has no weights", f"an adapter's weights are in {ADAPTER_WEIGHTS}")
     read_header(folder / ADAPTER_WEIGHTS)
     base = config.get("base_model_name_or_path")
-    return Adapter(folder, scale, base if isinstance(base, str) and base else None, read_mode(folder))
+    return Adapter(folder, scale, base if isinstance(base, str) and base else None, read_mode(folder), read_revision(folder))
 
 
 def not_an_adapter(folder: Path) -> ModelError:
     if (folder / CONFIG).exists():
         return ModelError(f"{folder} is no adapter but a whole model", f"use it by itself: -m {folder}")
     if (folder / RUN_RECORD).exists():
-        return ModelError(f"{folder} holds a run that has no result yet", "finish it first: aigc finetune --resume")
+        return ModelError(f"{folder} holds a run that has no result yet", f"finish it first: aigc finetune --resume -o {folder}")
     return ModelError(f"{folder} holds no adapter: it has no {ADAPTER_CONFIG}", "name a folder of aigc finetune, or of PEFT")
 
 

@@ -24,6 +24,13 @@ def read_mode(folder: Path) -> Literal["chat", "raw"] | None:
     return "chat" if mode == "chat" else "raw"
 
 
+def read_revision(folder: Path) -> str | None:
+    """The Hub commit of the model that an adapter was trained on, where it says so. Raises: ModelError for a damaged file."""
+    path = folder / USAGE
+    revision = read_json(path).get("revision") if path.is_file() else None
+    return revision if isinstance(revision, str) else None
+
+
 def write_mode(folder: Path, mode: Literal["chat", "raw"]) -> None:
     """Raises: OSError."""
     replace_file(folder / USAGE, (json.dumps({"mode": mode}) + "\n").encode())

@@ -38,15 +38,14 @@ model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained({base}), 
 tokenizer = AutoTokenizer.from_pretrained(".")"""
 
 
-def model_card(report: RunReport, *, title: str, hub_id: str | None = None, license: str | None = None) -> str:
+def model_card(report: RunReport, *, title: str, hub_id: str | None = None) -> str:
     """The text of README.md.
 
     title: what the result is called.  hub_id: the base model's, where it came from the Hub.
-    license: the base model's, as the Hub names it, only where that is known.
     """
     base = public_name(report.model.name)
     parts = [
-        front_matter(report, hub_id, license),
+        front_matter(report, hub_id),
         f"# {escaped(title)}",
         f"{escaped(base)}, {manner(report)} by aigc: {escaped(trained_share(report))}.",
         *usage(report, base, hub_id),
@@ -58,12 +57,11 @@ def model_card(report: RunReport, *, title: str, hub_id: str | None = None, lice
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def front_matter(report: RunReport, hub_id: str | None, license: str | None) -> str:
+def front_matter(report: RunReport, hub_id: str | None) -> str:
     """YAML between two rules. Each value is written as JSON, which is YAML too."""
     facts: dict[str, object] = {
         "base_model": hub_id,
         "base_model_relation": ("adapter" if report.model.is_adapter else "finetune") if hub_id else None,
-        "license": license,
         "library_name": "peft" if report.model.is_adapter else "transformers",
         "pipeline_tag": "text-generation",
         "tags": ["aigc", report.model.method],

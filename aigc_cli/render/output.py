@@ -45,11 +45,14 @@ class Output:
         self._thought_is_open = False  # its line has not ended
 
     def write(self, text: str) -> None:
-        """To stdout at once, byte for byte. Raises: BrokenPipeError when its reader went away."""
+        """To stdout at once, byte for byte but for lone surrogates, as of a file's name that is not UTF-8: they are escaped.
+
+        Raises: BrokenPipeError when its reader went away.
+        """
         self._make_way()
         if self._stream is None:
             self._stream = self.file.open("wb") if self.file else sys.stdout.buffer
-        self._stream.write(text.encode())
+        self._stream.write(text.encode("utf-8", "backslashreplace"))
         self._stream.flush()
 
     def write_json(self, value: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from aigc_cli.training.data_facts import DataFacts, LengthBin
 from aigc_cli.training.preflight import Preflight
 
 GREEN = "\x1b[32m"
+FITS = {True: "it fits", False: "it does not fit", None: "whether it fits cannot be told for this kind of model"}
 LONGEST_SAMPLE = 2000  # characters
 LONGEST_BAR = 30  # cells
 
@@ -52,7 +53,7 @@ def data_remarks(data: DataFacts) -> Iterator[tuple[str, str]]:
     remarks = (
         (data.in_pieces, f"longer than {data.max_length:,} tokens: learnt in pieces"),
         (data.cut, f"longer than {data.max_length:,} tokens: the rest is cut off"),
-        (data.untrained, "left out: the cut leaves nothing to learn"),
+        (data.untrained, "left out: nothing can be learnt from them"),
         (data.duplicates, "equal to a row before"),
         (data.leaked, "both trained on and measured on"),
         (data.left_out, "bad, left out by --skip-bad"),
@@ -110,8 +111,9 @@ def bracketed(pieces: Sequence[Piece]) -> str:
 def memory_rows(preflight: Preflight) -> Iterator[tuple[str, ...]]:
     for name, size in ((name, size) for name, size in preflight.memory if size):
         yield name, f"{format_size(size):>10}"
-    yield "total", f"{format_size(preflight.total_memory):>10}"
-    yield "free", f"{format_size(preflight.free):>10}", "it fits" if preflight.fits else "it does not fit"
+    total = "not known" if preflight.total_memory is None else format_size(preflight.total_memory)
+    yield "total", f"{total:>10}"
+    yield "free", f"{format_size(preflight.free):>10}", FITS[preflight.fits]
 
 
 def time_rows(preflight: Preflight) -> Iterator[tuple[str, str]]:

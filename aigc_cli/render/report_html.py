@@ -19,6 +19,7 @@ from aigc_cli.render.training_figures import (
     format_figure,
     manner,
     public_name,
+    searched,
     settings_of,
     trained_share,
     verdict,
@@ -63,6 +64,7 @@ def report_html(report: RunReport) -> str:
         trained_share=trained_share(report),
         settings=settings_of(report),
         pictures=pictures(report),
+        searched=searched(report),
     )
 
 

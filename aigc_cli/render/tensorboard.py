@@ -29,7 +29,7 @@ def with_tensorboard(events: Iterable[Event], folder: Path) -> Iterator[Event]:
     try:
         for event in events:
             if isinstance(event, TrainStep | Evaluation):
-                writer = writer or SummaryWriter(str(folder), purge_step=event.step or None)
+                writer = writer or SummaryWriter(str(folder), purge_step=event.step)
                 add_scalars(writer, event)
             yield event
     finally:

@@ -37,12 +37,26 @@ def format_change(compared: Comparison) -> str:
 
 
 def verdict(compared: list[Comparison]) -> str:
-    """One sentence where training did not help, by the loss on rows that were kept back; nothing where it did."""
+    """A sentence where training did not help, by the loss on rows that were kept back, and one where an earlier gain is lost."""
     losses = [figure for figure in compared if figure.name == "loss" and figure.gain is not None]
-    if not losses:
-        return "No rows were kept back, so there is no proof that training helped."
-    worse = [figure.split for figure in losses if figure.gain is not None and figure.gain <= 0]
-    return f"Training did not help: the loss on {' and '.join(worse)} rows is no lower than before." if worse else ""
+    kept_back = [figure for figure in losses if not figure.is_of_earlier_run]
+    worse = [figure.split for figure in kept_back if figure.gain is not None and figure.gain <= 0]
+    lost = [figure.split for figure in losses if figure.is_of_earlier_run and format_change(figure).endswith("worse")]
+    sentences = []
+    if not kept_back:
+        sentences.append("No rows were kept back, so there is no proof that training helped.")
+    if worse:
+        sentences.append(f"Training did not help: the loss on {' and '.join(worse)} rows is no lower than before.")
+    if lost:
+        sentences.append(f"Some of what was learnt in earlier runs is lost: the loss on {' and '.join(lost)} rows is higher than before.")
+    return " ".join(sentences)
+
+
+def searched(report: RunReport) -> str:
+    """To follow "rows with the highest loss": of how many, unless all were looked at."""
+    if not report.searched or report.searched.rows == report.searched.drawn_from:
+        return ""
+    return f", of {report.searched.rows:,} rows drawn from {report.searched.drawn_from:,}"
 
 
 def settings_of(report: RunReport) -> dict[str, str]:

@@ -14,7 +14,7 @@ from aigc_cli.render.output import Output
 from aigc_cli.render.sanitize import sanitize
 from aigc_cli.render.side_by_side import fits_side_by_side, side_by_side
 from aigc_cli.render.table import room
-from aigc_cli.render.training_figures import ENDINGS, format_change, format_figure, manner, trained_share, verdict
+from aigc_cli.render.training_figures import ENDINGS, format_change, format_figure, manner, searched, trained_share, verdict
 from aigc_cli.render.width import one_line
 from aigc_cli.render.wrap import BOLD, CYAN, LineWriter
 from aigc_cli.training.report import AnswerPair, Comparison, LabelScore, RunReport, compare
@@ -97,9 +97,9 @@ class Summary:
 
     def hard_rows(self, report: RunReport) -> None:
         if report.hardest:
-            self.heading("Rows with the highest loss")
+            self.heading(f"Rows with the highest loss{searched(report)}")
             for row in report.hardest:
-                self.named(f"{row.file}:{row.line}, loss {row.loss:.2f}", one_line(row.text, 200))
+                self.named(f"{row.origin}, loss {row.loss:.2f}", one_line(row.text, 200))
 
     def result(self, report: RunReport, folder: Path) -> None:
         self.heading("Result")

@@ -11,17 +11,18 @@ VALIDATION, EARLIER = "validation", "earlier"
 def carry_over(before: Path, after: Path) -> bool:
     """From one run's data to the next: its validation rows become "earlier", its "earlier" becomes "earlier-2", and so on.
 
-    Returns: whether there were any. Each is copied whole or not at all; what is there already stays.
+    Returns: whether it has validation rows. Each is copied whole or not at all; what is there already stays.
     """
-    if not (before / VALIDATION).is_dir():
-        return False
-    for source, name in [(before / VALIDATION, EARLIER), *((path, next_name(path.name)) for path in before.glob(f"{EARLIER}*"))]:
+    has_rows = (before / VALIDATION).is_dir()
+    carried = [(before / VALIDATION, EARLIER)] if has_rows else []
+    carried += [(path, next_name(path.name)) for path in before.glob(f"{EARLIER}*")]
+    for source, name in carried:
         if not (after / name).exists():
             temporary = after / f".{name}.tmp"
             shutil.rmtree(temporary, ignore_errors=True)
             shutil.copytree(source, temporary)
             temporary.rename(after / name)
-    return True
+    return has_rows
 
 
 def next_name(name: str) -> str:

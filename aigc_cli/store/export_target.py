@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import secrets
 import shutil
@@ -42,7 +43,8 @@ def appearing(path: Path) -> Iterator[Path]:
     Raises: AigcError when the disk is full. After any error nothing new is there, and what was there still is.
     """
     path = path.absolute()
-    temporary = path.with_name(f".{path.name[:64]}.tmp-{secrets.token_hex(4)}")
+    clear_leftovers(path)
+    temporary = hidden_name(path, "tmp")
     try:
         yield temporary
         sync_tree(temporary) if temporary.is_dir() else sync_file(temporary)
@@ -61,10 +63,31 @@ def replace(path: Path, temporary: Path) -> None:
     if not path.is_dir():
         os.replace(temporary, path)
         return
-    old = path.with_name(f".{path.name[:64]}.old-{secrets.token_hex(4)}")
+    old = hidden_name(path, "old")
     os.rename(path, old)
-    os.rename(temporary, path)
+    try:
+        os.rename(temporary, path)
+    except BaseException:
+        os.rename(old, path)
+        raise
     remove(old)
+
+
+def clear_leftovers(path: Path) -> None:
+    """Removes what killed exports to `path` left beside it, once what one of them was about to replace is back."""
+    olds, temporaries = (list(path.parent.glob(glob.escape(hidden_stem(path, state)) + "*")) for state in ("old", "tmp"))
+    if olds and not path.exists():
+        os.rename(olds.pop(), path)
+    for left in (*olds, *temporaries):
+        remove(left)
+
+
+def hidden_name(path: Path, state: str) -> Path:
+    return path.with_name(hidden_stem(path, state) + secrets.token_hex(4))
+
+
+def hidden_stem(path: Path, state: str) -> str:
+    return f".{path.name[:64]}.{state}-"
 
 
 def remove(path: Path) -> None:

@@ -1,6 +1,10 @@
 """The folder of a run: who may write to it, where things lie in it, and what of it may be removed.
 
 Only a folder that was new or empty becomes a run's, so all that goes by a name of ours in it was made by aigc.
+
+With --overwrite, what the earlier run made lies in `.replaced` until the new one is ready for its first step; if that is
+refused, or killed before it has begun, all goes back. Each record (run.json) is the last to be moved: where there are two, the
+new run has begun, and --resume goes on with it; --overwrite takes up the earlier one again in its place.
 """
 
 from __future__ import annotations
@@ -10,9 +14,10 @@ import dataclasses
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 from aigc_cli.core.errors import AigcError, UsageError
@@ -27,7 +32,7 @@ from aigc_cli.store.run_record import NAME, RunRecord, read_record, write_record
 LOCK = Lock(".lock", ".holder")
 STDIN = "stdin.*"  # what came from there, for the second pass and for a resume
 MADE_BY_EVERY_RUN = ("checkpoints", "data", "tensorboard", "log.jsonl", "report.json", "report.html", "README.md", "aigc.json")
-RESULT, REMOVED = ".result.tmp-", ".removed-"
+RESULT, REMOVED, REPLACED = ".result.tmp-", ".removed-", ".replaced"
 
 
 @dataclass(frozen=True)
@@ -57,15 +62,24 @@ class RunFolder:
         return self.path / "rejects.jsonl"
 
     @property
+    def replaced(self) -> Path:
+        return self.path / REPLACED
+
+    @property
     def has_run(self) -> bool:
         return (self.path / NAME).exists()
+
+    @property
+    def is_replacing(self) -> bool:
+        """A run has begun in the place of another, and was not yet ready for its first step."""
+        return self.has_run and (self.replaced / NAME).exists()
 
 
 @contextmanager
 def claim(path: Path, *, resume: bool = False, overwrite: bool = False) -> Iterator[RunFolder]:
     """Holds a folder for one run, and makes it if need be. A folder in which no run was begun is left as it was found.
 
-    An earlier run is as yet untouched: `begin` replaces it.
+    An earlier run is as yet untouched: `begin` sets it aside.
     Raises: BusyError while another process holds it; UsageError where it cannot be had: it is a file, may not be
     written, holds files that are not ours, or a run that the user said nothing about, or none to resume.
     """
@@ -76,25 +90,55 @@ def claim(path: Path, *, resume: bool = False, overwrite: bool = False) -> Itera
     check_place(run, resume)
     with held(path, LOCK):
         try:
+            withdraw(run) if overwrite and run.is_replacing else put_back(run)
             check_earlier_run(run, resume)
             remove_temporaries(run)
             remove_leftovers(run.checkpoints)
             yield run
         finally:
+            put_back(run)
             if not run.has_run:
                 leave_as_found(path, LOCK, was_there)
 
 
 def begin(run: RunFolder, record: RunRecord) -> None:
-    """Makes the claimed folder that of a new run. Of an earlier one, what it made is removed, and nothing else.
+    """Makes the claimed folder that of a new run. Of an earlier one, what it made is set aside, and nothing else.
 
+    `withdraw` undoes it, `remove_replaced` makes it final.
     Raises: UsageError, with all in place, if the new run reads what would be removed.
     """
     if run.has_run:
         if not run.may_replace:
             raise ValueError(f"{run.path} was not claimed for overwriting")
-        remove_run(run, record.request)
+        refuse_own_input(run, record.request)
+        is_from_stdin = "-" in record.request.data.paths  # then what came from there is the new run's
+        set_aside(run, [name for name in made_by(run) if not (is_from_stdin and fnmatch(name, STDIN))])
     write_record(run.path, record)
+
+
+def make_way(run: RunFolder, names: Iterable[str]) -> None:
+    """For what the check of new data is about to leave by these names. What an earlier run has is set aside, and is back
+    unless `begin` follows; what a start that came to nothing left is removed.
+    """
+    if run.has_run:
+        set_aside(run, names)
+        return
+    for name in names:
+        (run.path / name).unlink(missing_ok=True)
+
+
+def withdraw(run: RunFolder) -> None:
+    """Removes a run that came to no step, its record last. The one that it would have replaced is back."""
+    move(run.path, run.path / f"{REMOVED}{secrets.token_hex(4)}", made_by(run))
+    put_back(run)
+    remove_temporaries(run)
+
+
+def remove_replaced(run: RunFolder) -> None:
+    """The new run is ready for its first step: the one whose place it takes goes."""
+    if run.replaced.exists():
+        os.rename(run.replaced, run.path / f"{REMOVED}{secrets.token_hex(4)}")  # lest a part of it be put back
+        remove_temporaries(run)
 
 
 def install(run: RunFolder, write: Callable[[Path], None]) -> None:
@@ -159,7 +203,8 @@ def check_earlier_run(run: RunFolder, resume: bool) -> None:
         hint = f"go on from its result with --continue {run.path} and another -o, or replace it with --overwrite"
         raise UsageError(f"{run.path} holds a finished run", hint)
     hint = "go on with --resume, replace it with --overwrite, or choose another -o"
-    raise UsageError(f"{run.path} holds a run that stopped {how_far(run)}", hint)
+    kept = f"; the one before it is kept in {run.replaced} until then" if run.is_replacing else ""
+    raise UsageError(f"{run.path} holds a run that stopped {how_far(run)}{kept}", hint)
 
 
 def how_far(run: RunFolder) -> str:
@@ -174,21 +219,42 @@ def how_far(run: RunFolder) -> str:
     return f"at step {order(found[0])[0]}" + (f" of {steps}" if steps else "")
 
 
-def remove_run(run: RunFolder, request: FinetuneRequest) -> None:
-    """Renames away all that the earlier run made, its record last, and then removes it."""
+def put_back(run: RunFolder) -> None:
+    """Brings back what was set aside, unless a run has begun in its place."""
+    if not run.replaced.is_dir() or run.is_replacing:
+        return
+    if any(run.replaced.glob(STDIN)):  # what lies in its place came to the start that was refused
+        for path in run.path.glob(STDIN):
+            path.unlink()
+    names = {path.name for path in run.replaced.iterdir()}
+    move(run.replaced, run.path, [*sorted(names - {NAME}), NAME])
+    run.replaced.rmdir()
+
+
+def set_aside(run: RunFolder, names: Iterable[str]) -> None:
+    move(run.path, run.replaced, names)
+
+
+def move(source: Path, target: Path, names: Iterable[str]) -> None:
+    """Renames what there is by these names, in their order."""
+    target.mkdir(exist_ok=True)
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(source / name, target / name)
+
+
+def made_by(run: RunFolder) -> list[str]:
+    """Names that the run may have made in its folder, its record's last."""
+    from_stdin = sorted(path.name for path in run.path.glob(STDIN))
+    return [*dict.fromkeys([*MADE_BY_EVERY_RUN, *read_record(run.path).made, *from_stdin]), NAME]
+
+
+def refuse_own_input(run: RunFolder, request: FinetuneRequest) -> None:
+    """Raises: UsageError for a run that reads from the folder it would replace."""
     inputs = [path for path in inputs_of(request) if path.is_relative_to(run.path.resolve())]
     if inputs:
         message = f"--overwrite would remove {run.path}, and this run reads {inputs[0]}"
         raise UsageError(message, "choose another folder after -o")
-    made = [*MADE_BY_EVERY_RUN, *read_record(run.path).made]
-    if "-" not in request.data.paths:  # else they are the new run's
-        made += [path.name for path in run.path.glob(STDIN)]
-    gone = run.path / f"{REMOVED}{secrets.token_hex(4)}"
-    gone.mkdir()
-    for name in dict.fromkeys([*made, NAME]):
-        with contextlib.suppress(FileNotFoundError):
-            os.rename(run.path / name, gone / name)
-    shutil.rmtree(gone, ignore_errors=True)  # what cannot be removed now is tried again when the next run starts
 
 
 def inputs_of(request: FinetuneRequest) -> list[Path]:

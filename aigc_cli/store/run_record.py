@@ -42,6 +42,7 @@ class RunRecord:
     files: in the order in which their rows are numbered.
     revision: the Hub commit of the model.  fingerprint: of its files, and of an earlier result it goes on from.
     device, dtype: what was chosen, not "auto".  versions: of the packages that compute.
+    tensorboard, html: what else was asked to be written.
     made: names of the result's files in the run's folder.
     """
 
@@ -56,6 +57,8 @@ class RunRecord:
     device: str
     dtype: str
     versions: dict[str, str]
+    tensorboard: bool = False
+    html: bool = False
     made: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class DataFacts:
     """Counts of rows, unless they say otherwise.
 
     cut: longer than max_length tokens, their ends left out.  in_pieces: plain texts longer than that, learnt in pieces.
-    untrained: cut so that nothing to learn was left, so left out.
+    untrained: left out, for nothing can be learnt from them: the chat template refuses them, or the cut takes the answer.
     duplicates: equal to a row before.  leaked: training rows that also stand in a split that is measured on.
     left_out: bad rows, with --skip-bad.  lengths: a histogram of the rows before they were cut, the shortest first.
     """

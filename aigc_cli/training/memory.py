@@ -16,9 +16,7 @@ from dataclasses import dataclass, replace
 from aigc_cli.core.finetune import Optimizer
 
 FLOAT32 = 4
-RUNTIME = (
-    512 * 2**20
-)  # Python, torch, transformers and peft: 345 MiB, measured; the rest is kernels for the shapes of batches and their tables
+RUNTIME = 496 * 2**20  # Python, torch, transformers and peft: 345 MiB, measured; the rest is kernels for the shapes of batches
 LOGITS_AT_ONCE = 2**24  # numbers of the head's output that the loss holds
 LOGIT_BYTES = 16  # for each: itself, its exponential, its gradient, and their copies in the dtype that is computed in
 CPU_SLACK = 0.4  # of activations: holes that malloc keeps between what lives longer, measured with rows of changing lengths

@@ -15,7 +15,8 @@ class Preflight:
 
     sample: a row as the model will see it, in pieces of text and whether the loss is taken over them.
     sample_origin: `file:line` of it.
-    memory: its parts by name, in bytes, the biggest moment of the run.  free: bytes there are.
+    memory: its parts by name, in bytes, the biggest moment of the run; none for a family whose memory cannot be told.
+    free: bytes there are.
     seconds: an estimate, None where nothing was timed.
     advice: what to change where it does not fit, the cheapest change first.
     """
@@ -37,12 +38,13 @@ class Preflight:
     advice: tuple[str, ...] = ()
 
     @property
-    def total_memory(self) -> int:
-        return sum(size for _, size in self.memory)
+    def total_memory(self) -> int | None:
+        return sum(size for _, size in self.memory) if self.memory else None
 
     @property
-    def fits(self) -> bool:
-        return self.total_memory <= self.free
+    def fits(self) -> bool | None:
+        """None where that cannot be told."""
+        return None if self.total_memory is None else self.total_memory <= self.free
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object; memory as an object of bytes by part."""

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from aigc_cli.core.errors import AigcError
 from aigc_cli.core.finetune import ADAPTER_METHODS
+from aigc_cli.core.sample import Origin
 from aigc_cli.training.data_facts import DataFacts
 
 VERSION = 1
@@ -92,12 +93,28 @@ class AnswerPair:
 
 @dataclass(frozen=True, kw_only=True)
 class HardRow:
-    """A row that the tuned model still finds unlikely: often a mistake in the data. loss: nats per token."""
+    """A row that the tuned model still finds unlikely: often a mistake in the data. loss: nats per token.
+
+    line, row: as in Origin.
+    """
 
     file: str
     line: int
+    row: int = 0
     loss: float
     text: str
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.file, self.line, self.row)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Searched:
+    """Among how many training rows the hardest were looked for, drawn at random from how many."""
+
+    rows: int
+    drawn_from: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +134,7 @@ class RunReport:
 
     versions: of aigc and what it runs on.  request: FinetuneRequest.to_json().
     before, after: figures by split and name, on the base and on the result.
+    searched: where `hardest` come from, None in the report of an older aigc.
     labels: of the answers after training.  signatures: how a metric was computed, by its name.
     """
 
@@ -131,6 +149,7 @@ class RunReport:
     after: Figures
     answers: tuple[AnswerPair, ...] = ()
     hardest: tuple[HardRow, ...] = ()
+    searched: Searched | None = None
     labels: tuple[LabelScore, ...] = ()
     signatures: dict[str, str] = dataclasses.field(default_factory=dict)
     curve: tuple[CurvePoint, ...] = ()
@@ -175,6 +194,11 @@ class Comparison:
     unit: str
     before: float | None
     after: float | None
+
+    @property
+    def is_of_earlier_run(self) -> bool:
+        """Whether an earlier run kept these rows back, and this one went on from it."""
+        return self.split.startswith("earlier")
 
     @property
     def gain(self) -> float | None:

@@ -20,6 +20,7 @@ from aigc_cli.training.report import (
     Measurement,
     ModelFacts,
     RunReport,
+    Searched,
     TrainingFacts,
 )
 
@@ -38,6 +39,7 @@ def build_report(
     best_step: int | None = None,
     estimated_memory: int | None = None,
     hardest: Sequence[HardRow] = (),
+    searched: Searched | None = None,
     labels: Sequence[LabelScore] = (),
     signatures: Mapping[str, str] | None = None,
 ) -> RunReport:
@@ -72,6 +74,7 @@ def build_report(
         after=figures_at(training.result_step, evaluations),
         answers=tuple(answer_pairs(log)),
         hardest=tuple(hardest),
+        searched=searched,
         labels=tuple(labels),
         signatures=dict(signatures or {}),
         curve=tuple(thinned(steps)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,22 @@ def test_an_adapter_of_a_deeper_model_is_named(tmp_path: Path, base: Path) -> No
     shallow = build_adapter(tmp_path / "shallow", base, target_modules=["q_proj"])
     with pytest.raises(ModelError, match=r"it lacks 2 tensors that its config announces: model\.layers\.2"):
         logits(other, (shallow, 1.0))
+
+
+def test_what_peft_says_against_an_adapter_is_said(tmp_path: Path, base: Path) -> None:
+    adapter = build_adapter(tmp_path / "adapter", base)
+    config = json.loads((adapter / "adapter_config.json").read_text())
+    (adapter / "adapter_config.json").write_text(json.dumps({**config, "target_modules": ["norm"]}))
+    with pytest.raises(ModelError, match=r"cannot be loaded: Target module .*Norm.* is not supported"):
+        logits(base, (adapter, 1.0))
+
+
+def test_weights_that_are_not_shared_are_changed_in_place(tmp_path: Path, base: Path) -> None:
+    """A copy of each would take as much memory as the model."""
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    before = dict(model.named_parameters())
+    merge_adapters(model, [(build_adapter(tmp_path / "adapter", base), 1.0)])
+    assert all(parameter is before[name] for name, parameter in model.named_parameters())
 
 
 def test_an_adapter_for_modules_that_are_not_there_is_named(tmp_path: Path, base: Path) -> None:

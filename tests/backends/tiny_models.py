@@ -13,6 +13,7 @@ from transformers import (
     BartConfig,
     Gemma2Config,
     GemmaConfig,
+    Glm4MoeConfig,
     GPT2Config,
     LlamaConfig,
     MambaConfig,
@@ -48,6 +49,10 @@ ARCHITECTURES: dict[str, tuple[type[PreTrainedConfig], dict[str, Any]]] = {
     "gpt2": (GPT2Config, {"vocab_size": VOCAB_SIZE, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 256, "initializer_range": 0.3}),
     "llama": (LlamaConfig, GATED),
     "qwen2": (Qwen2Config, GATED),
+    "glm4_moe": (
+        Glm4MoeConfig,
+        {**GATED, "head_dim": 8, "n_routed_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "first_k_dense_replace": 1},
+    ),
     "qwen3": (Qwen3Config, {**GATED, "head_dim": 8}),
     "gemma": (GemmaConfig, {**GATED, "head_dim": 8}),
     "mistral": (MistralConfig, {**GATED, "sliding_window": None}),

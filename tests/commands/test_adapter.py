@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from tests.backends.tiny_adapters import build_adapter
 from tests.backends.tiny_models import build_model
 from tests.conftest import Result
 from tests.fake import FakeTextEngine
+from tests.hub_server import HubServer
 from tests.models.test_adapters import make_adapter
 
 Run = Callable[..., Result]
@@ -59,6 +62,22 @@ def test_the_adapter_says_how_it_wants_to_be_asked(run: Run, fake: type[FakeText
     assert result.status == 0
     assert fake.sources[0].mode == "raw"
     assert "the adapter two says that it was trained on org/other, not on org/name" in result.stderr
+
+
+@pytest.mark.parametrize("command", [("complete", "x", *GREEDY, "--adapter"), ("export", "--to", "merged", "-o", "out")])
+def test_a_base_of_another_revision_is_said(command: tuple[str, ...], run: Run, base: Path, mine: Path, hub: HubServer) -> None:
+    repository = hub.add("org/base", {path.name: path.read_bytes() for path in base.iterdir()})
+    shutil.copytree(mine, "mine")
+    config = json.loads(Path("mine/adapter_config.json").read_text())
+    Path("mine/adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": "org/base"}))
+    Path("mine/aigc.json").write_text(json.dumps({"mode": "raw", "revision": "0123abc"}))
+    result = run(*command, "mine", "-m", "org/base", "--yes", input="")
+    assert result.status == 0, result.stderr
+    assert f"the adapter mine was trained on revision 0123abc of org/base, not on {repository.commit}" in result.stderr
+    assert "-m org/base@0123abc" in result.stderr
+    Path("mine/aigc.json").write_text(json.dumps({"mode": "raw", "revision": repository.commit}))
+    again = ("complete", "x", *GREEDY, "--adapter", "mine", "-m", "org/base")
+    assert "revision" not in run(*again, input="").stderr
 
 
 def test_a_folder_that_says_how_it_wants_to_be_asked(run: Run, tmp_path: Path) -> None:

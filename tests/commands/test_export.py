@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import os
 import shutil
 from collections import namedtuple
 from collections.abc import Callable
@@ -132,6 +133,8 @@ def test_a_gguf_base(run: Run, made: Path) -> None:
     assert run("export", made / "base", "--to", "gguf", "-o", "base.gguf").status == 0
     assert run("export", made / "mine", "--to", "merged", "-o", "out", "-m", "base.gguf").status == 0
     torch.testing.assert_close(logits(Path("out")), peft_logits(made / "base", made / "mine", IDS), atol=0.1, rtol=0)
+    result = run("export", made / "mine", "--to", "gguf", "-o", "mine.gguf", "-m", "base.gguf")
+    assert (result.status, result.stdout) == (0, "mine.gguf\n"), result.stderr
 
 
 def test_a_run_that_was_stopped_is_exported_with_a_word(run: Run, made: Path, mine: Path) -> None:
@@ -143,7 +146,7 @@ def test_a_run_that_was_stopped_is_exported_with_a_word(run: Run, made: Path, mi
     result = run("export", mine, "--to", "adapter", "-o", "out2")
     assert result.status == 3
     assert "a run that has no result yet" in result.stderr
-    assert "--resume" in result.stderr
+    assert f"aigc finetune --resume -o {mine}" in result.stderr
 
 
 def test_what_is_no_result_is_refused(run: Run, mine: Path) -> None:
@@ -212,6 +215,38 @@ def test_a_disk_that_fills_up_leaves_nothing(run: Run, mine: Path, monkeypatch: 
         assert result.status == 1
         assert "is not written: the disk is full" in result.stderr
         assert list(Path().iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_replaced_stays(run: Run, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("export", mine, "--to", "adapter", "-o", "out").status == 0
+    (Path("out") / "notes.txt").touch()
+    rename = os.rename
+
+    def refused(source: Path, target: Path) -> None:
+        if ".tmp-" in Path(source).name:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        rename(source, target)
+
+    monkeypatch.setattr("os.rename", refused)
+    assert run("export", mine, "--to", "adapter", "-o", "out", "--overwrite").status == 1
+    assert (Path("out") / "notes.txt").exists()
+    assert [path.name for path in Path().iterdir()] == ["out"]
+
+
+def test_what_a_killed_export_left_is_cleared_away(run: Run, mine: Path) -> None:
+    for name in (".out.tmp-0a", ".out.old-0b", ".other.tmp-0c"):
+        Path(name).mkdir()
+        Path(name, "config.json").touch()
+    assert run("export", mine, "--to", "adapter", "-o", "out").status == 0
+    assert sorted(path.name for path in Path().iterdir()) == [".other.tmp-0c", "out"]
+
+
+def test_what_a_killed_export_was_about_to_replace_is_not_lost(run: Run, mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".out.old-0b").mkdir()
+    Path(".out.old-0b/config.json").touch()
+    monkeypatch.setattr("shutil.copyfile", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "No space left on device")))
+    assert run("export", mine, "--to", "adapter", "-o", "out").status == 1
+    assert [str(path) for path in Path().rglob("*")] == ["out", "out/config.json"]
 
 
 def test_the_record_of_the_run_is_left_alone(run: Run, mine: Path) -> None:

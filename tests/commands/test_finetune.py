@@ -14,6 +14,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from tests.backends.tiny_adapters import peft_logits
+from tests.backends.tiny_models import build_model
 from tests.commands.finetuning import BRIEF, changed_weights, finetune, logged, logits, losses
 from tests.conftest import Result
 
@@ -74,6 +75,26 @@ def test_freezing_leaves_the_other_weights_as_they_are(options: tuple[str, ...],
     assert {part for part in trained if any(name.startswith(part) for name in changed)} == trained
     assert all(name.startswith(tuple(trained)) for name in changed)
     assert losses("mine")[6] < losses("mine")[0]
+
+
+@pytest.mark.parametrize("method", [("full",), ("freeze", "--train-layers", "last:1")])
+def test_a_gguf_file_can_be_trained_as_a_whole(run: Run, tiny: Path, rows: Path, method: tuple[str, ...]) -> None:
+    assert run("export", tiny, "--to", "gguf", "-o", "base.gguf").status == 0
+    finetune(rows, "-m", "base.gguf", "-o", "mine", "--method", *method, *BRIEF)
+    assert losses("mine")[6] < losses("mine")[0]
+    assert not torch.allclose(logits(Path("mine")), logits(tiny), atol=0.01)
+    assert said(run("complete", "what is 3?", "-m", "mine", *GREEDY, input=""))
+
+
+def test_an_adapter_of_a_mixture_of_experts_is_used_at_once(run: Run, rows: Path) -> None:
+    base = build_model(Path("moe"), "glm4_moe")
+    result = finetune(rows, "-m", base, "-o", "mine", *BRIEF)
+    assert "no adapters for down_proj, gate_proj, up_proj: peft takes these names for the model's experts" in result.stderr
+    assert losses("mine")[6] < losses("mine")[0]
+    before, after = (run("complete", "what is 3?", "-m", base, *more, *GREEDY, input="") for more in ((), ("--adapter", "mine")))
+    assert said(before) != said(after)
+    refused = run("finetune", rows, "-m", base, "-o", "mine2", *BRIEF, "--target-modules", "q_proj,up_proj")
+    assert (refused.status, "there is: k_proj, o_proj, q_proj, v_proj" in refused.stderr) == (2, True)
 
 
 def test_dora_is_an_adapter_that_peft_reads(tiny: Path, rows: Path) -> None:

@@ -107,6 +107,7 @@ def test_an_archive_cut_short(refused: Callable[..., str]) -> None:
         (("--raw", "--instruct"), "--raw and --instruct contradict each other"),
         (("--validation", "absent.jsonl"), "absent.jsonl: no such file or folder"),
         (("--device", "cuda:7"), "cuda:7"),
+        (("--optimizer", "sgd"), "--optimizer sgd wants a --learning-rate"),
         (("--resume",), "there is no run in mine"),
         (("--vocab-size", "300"), "--vocab-size belongs to --from-scratch"),
     ],

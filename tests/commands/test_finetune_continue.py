@@ -11,6 +11,7 @@ import pytest
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tests.backends.tiny_models import build_model
 from tests.commands.finetuning import BRIEF, FLOAT32, exchanges, finetune, logged, losses, write_rows
 from tests.commands.moments import MOMENTS, copied_when_called
 from tests.conftest import Result
@@ -40,6 +41,29 @@ def test_what_was_learnt_before_is_measured_before_and_after(tiny: Path, lora_ru
     finetune(write_rows("third.jsonl", exchanges(20, first=800)), "--continue", "two", "-o", "three", *BRIEF)
     assert losses("three", "earlier")[0] == pytest.approx(losses("two")[6], rel=1e-5)
     assert losses("three", "earlier-2")[0] == pytest.approx(losses("two", "earlier")[6], rel=1e-5)
+
+
+def test_an_adapter_goes_on_in_the_mode_it_was_trained_in(tiny: Path, rows: Path, more: Path) -> None:
+    """The model has a chat template, which would decide."""
+    finetune(rows, "-m", tiny, "--raw", "-o", "one", *BRIEF)
+    finetune(more, "--continue", "one", "-o", "two", *BRIEF)
+    assert json.loads(Path("two/aigc.json").read_text())["mode"] == "raw"
+    finetune(more, "--continue", "one", "--instruct", "-o", "three", *BRIEF)
+    assert json.loads(Path("three/aigc.json").read_text())["mode"] == "chat"
+
+
+def test_going_on_upon_another_model_is_said(tiny: Path, lora_run: Path, more: Path, tmp_path: Path) -> None:
+    other = build_model(tmp_path / "other", "llama", seed=1)
+    said = finetune(more, "--continue", lora_run, "-m", other, "-o", "mine", *BRIEF).stderr
+    assert f"the adapter {lora_run} says that it was trained on {tiny}, not on {other}" in said
+
+
+def test_rows_are_carried_on_through_a_run_that_kept_none_back(lora_run: Path, more: Path) -> None:
+    unmeasured = (*FLOAT32, "--max-steps", "1", "--val-split", "0", "--samples", "0")
+    finetune(more, "--continue", lora_run, "-o", "two", *unmeasured)
+    result = finetune(write_rows("third.jsonl", exchanges(20, first=800)), "--continue", "two", "-o", "three", *unmeasured)
+    assert losses("three", "earlier-2")[0] == pytest.approx(losses("two", "earlier")[1], rel=1e-5)
+    assert "two kept no rows of its own back" in result.stderr
 
 
 def test_a_whole_model_is_trained_further(full_run: Path, more: Path) -> None:

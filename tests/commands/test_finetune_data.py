@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 import lzma
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -182,7 +183,47 @@ def test_rows_whose_answer_is_cut_off_are_left_out_and_named(run: Run, tiny: Pat
     result = run("finetune", "data.jsonl", "-m", tiny, "-o", "mine", *QUICK)
     assert result.status == 0
     assert "nothing can be learnt, left out: 1 (data.jsonl:12: " in result.stderr
+    assert "a longer --max-length may keep the answers" in result.stderr
     assert report()["data"]["untrained"] == 1
+
+
+@pytest.fixture
+def without_system(tiny: Path) -> Path:
+    """A model whose chat template knows no system prompt, as Gemma 2."""
+    model = Path(shutil.copytree(tiny, "without-system"))
+    template = (model / "chat_template.jinja").read_text("utf-8")
+    refusal = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    (model / "chat_template.jinja").write_text(refusal + template, "utf-8")
+    return model
+
+
+def conversations(count: int, first: int = 0, *, system: bool) -> list[dict[str, Any]]:
+    said = [{"role": "system", "content": "Be short."}] if system else []
+    return [
+        {"messages": [*said, {"role": "user", "content": row["prompt"]}, {"role": "assistant", "content": row["completion"]}]}
+        for row in exchanges(count, first)
+    ]
+
+
+def test_rows_that_the_chat_template_refuses_are_left_out_and_not_asked(run: Run, without_system: Path) -> None:
+    rows = write_rows("data.jsonl", conversations(12, system=False))
+    held_out = write_rows("held-out.jsonl", [*conversations(8, 100, system=True), *conversations(2, 200, system=False)])
+    result = run("finetune", rows, "-m", without_system, "-o", "mine", "--validation", held_out, *QUICK, "--samples", "2")
+    assert result.status == 0, result.stderr
+    assert "left out: 8 (held-out.jsonl:1: the model's chat template refuses this conversation: System role" in result.stderr
+    assert "--max-length" not in result.stderr
+    assert {answer["prompt"] for answer in logged("mine", "answer")} == {row["prompt"] for row in exchanges(2, 200)}
+    dry = run("finetune", rows, "-m", without_system, "-o", "mine2", "--validation", held_out, *QUICK, "--dry-run")
+    assert "8  left out: nothing can be learnt from them" in dry.stdout
+
+
+def test_data_of_which_nothing_can_be_learnt(run: Run, tiny: Path, without_system: Path) -> None:
+    result = run("finetune", write_rows("system.jsonl", conversations(3, system=True)), "-m", without_system, "-o", "mine", *QUICK)
+    assert (result.status, "nothing can be learnt from any row" in result.stderr) == (2, True)
+    assert "--max-length" not in result.stderr
+    long = [{"prompt": "the dog sleeps " * 400, "completion": str(number)} for number in range(3)]
+    result = run("finetune", write_rows("long.jsonl", long), "-m", tiny, "-o", "mine", *QUICK)
+    assert (result.status, "a longer --max-length may keep the answers" in result.stderr) == (2, True)
 
 
 def test_one_row_is_enough_but_nothing_can_be_measured(run: Run, tiny: Path) -> None:
@@ -202,4 +243,7 @@ def test_bad_rows_are_left_out_on_request(run: Run, tiny: Path) -> None:
     rejected = [json.loads(line) for line in Path("mine/rejects.jsonl").read_text("utf-8").splitlines()]
     assert [reject["line"] for reject in rejected] == [13, 14]
     assert rejected[0]["error"] == "prompt is a number, it should be text"
+    dry = run("finetune", "data.jsonl", "-m", tiny, "--skip-bad", "--dry-run", *QUICK)
+    assert (dry.status, "rejects" in dry.stderr) == (0, False)
+    assert "data.jsonl:13: prompt is a number, it should be text" in dry.stderr
     assert report()["data"]["left_out"] == 2

@@ -14,6 +14,8 @@ import pytest
         (("--decay", "0.5"), "--decay belongs to --schedule wsd"),
         (("--schedule", "linear", "--decay", "0.5"), "--decay belongs to --schedule wsd"),
         (("--metric-samples", "20"), "--metric-samples belongs to --metric"),
+        (("--val-split", "0", "--early-stopping-patience", "3"), "--early-stopping-patience belongs to --val-split or --validation"),
+        (("--val-split", "0", "--eval-steps", "3"), "--eval-steps belongs to --val-split or --validation"),
     ],
 )
 def test_an_option_without_effect_is_refused(run, options, words):
@@ -29,6 +31,7 @@ def test_an_option_without_effect_is_refused(run, options, words):
         ("--method", "dora", "--lora-alpha", "8"),
         ("--schedule", "wsd", "--decay", "0.5"),
         ("--metric", "bleu", "--metric-samples", "2"),
+        ("--val-split", "0", "--validation", "data.jsonl", "--eval-steps", "3"),
     ],
 )
 def test_an_option_with_an_effect_is_taken(run, options):

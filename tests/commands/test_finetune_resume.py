@@ -53,7 +53,7 @@ def undisturbed(dropping: Path, rows: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("number", "status", "step"), [(signal.SIGTERM, 143, 4), (signal.SIGINT, 130, 1)])
+@pytest.mark.parametrize(("number", "status", "step"), [(signal.SIGTERM, 143, 4), (signal.SIGINT, 130, 1), (signal.SIGHUP, 143, 2)])
 def test_a_signal_saves_before_it_stops(
     number: signal.Signals, status: int, step: int, undisturbed: Path, dropping: Path, rows: Path, run: Run
 ) -> None:
@@ -138,6 +138,28 @@ def test_a_changed_option_is_refused(options: tuple[str, ...], words: str, stopp
     result = run("finetune", "own.jsonl", "-m", tiny, "-o", stopped, *PACE, *FLOAT32, *options, "--resume")
     assert (result.status, words in result.stderr) == (2, True), result.stderr
     finetune("own.jsonl", "-m", tiny, "-o", stopped, *PACE, *FLOAT32, "--keep", "5", "--resume")
+
+
+def test_an_option_that_may_change_needs_no_others(stopped: Path, run: Run) -> None:
+    result = run("finetune", "--resume", "-o", stopped, "--seed", "3")
+    assert (result.status, "--seed was 0, is 3" in result.stderr) == (2, True), result.stderr
+    finetune("--resume", "-o", stopped, "--keep", "1")
+    assert json.loads((stopped / "run.json").read_text())["request"]["pace"]["keep"] == 1
+    assert len(list((stopped / "checkpoints").iterdir())) <= 2
+
+
+def test_pages_and_event_files_that_were_asked_for_are_still_written(tiny: Path, rows: Path, run: Run) -> None:
+    pytest.importorskip("tensorboardX")
+    pytest.importorskip("matplotlib")
+    with pytest.MonkeyPatch.context() as patch:
+        at = f"{TRAIN}.update.Updater.update"
+        watch(patch, at, Counter(), lambda _, call: os.kill(os.getpid(), signal.SIGTERM) if call == 3 else None)
+        stopped = run("finetune", rows, "-m", tiny, "-o", "mine", *PACE, *FLOAT32, "--tensorboard", "--html")
+    assert stopped.status == 143
+    shutil.rmtree("mine/tensorboard")
+    finetune("--resume", "-o", "mine")
+    assert Path("mine/tensorboard").exists()
+    assert Path("mine/report.html").exists()
 
 
 def test_changed_data_are_refused(stopped: Path, run: Run) -> None:

@@ -163,6 +163,55 @@ def test_bad_data_do_not_cost_the_run_that_is_there(run: Run, lora_run: Path, ti
     assert result_files(finished) == before
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--target-modules", "q_prj"), "no matrix of this model is called 'q_prj'"),
+        (("--max-length", "100000"), "--max-length 100000 is more than"),
+        (("--metric", "exact-match"), "--metric exact-match measures answers"),
+    ],
+)
+def test_a_run_that_is_refused_does_not_cost_the_run_that_is_there(
+    options: tuple[str, ...], words: str, run: Run, lora_run: Path, tiny: Path
+) -> None:
+    finished = Path(shutil.copytree(lora_run, "mine"))
+    (finished / "stdin.csv").write_text("prompt,completion\n")
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    rows = "".join(json.dumps({"text": f"row {number}"}) + "\n" for number in range(20))
+    result = run("finetune", "-", "-m", tiny, "-o", "mine", *BRIEF, "--overwrite", *options, input=rows)
+    assert (result.status, words in result.stderr) == (2, True), result.stderr
+    assert {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_that_is_stopped_before_its_first_step_keeps_the_one_before_it(
+    run: Run, lora_run: Path, tiny: Path, rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished = Path(shutil.copytree(lora_run, "mine"))
+    before = result_files(finished)
+    with monkeypatch.context() as patch:
+        patch.setattr("aigc_cli.backends.train.prepared_data.write_questions", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        result = run("finetune", rows, "-m", tiny, "-o", "mine", *BRIEF, "--overwrite")
+    assert (result.status, "the run before it is kept in mine/.replaced" in result.stderr) == (130, True)
+    assert result_files(finished / ".replaced") == before
+    finetune("--resume", "-o", "mine")
+    assert not (finished / ".replaced").exists()
+    assert result_files(finished) == before  # the same run again
+
+
+def test_a_metric_without_an_answer_to_measure_is_refused(run: Run, tiny: Path, rows: Path) -> None:
+    texts = write_rows("texts.jsonl", [{"text": f"row {number}"} for number in range(20)])
+    for data, more in ((texts, ()), (rows, ("--val-split", "0"))):
+        result = run("finetune", data, "-m", tiny, "-o", "mine", *FLOAT32, "--metric", "exact-match", *more)
+        assert (result.status, "no row that is kept back asks for one" in result.stderr) == (2, True)
+        assert not Path("mine").exists()
+
+
+def test_early_stopping_without_a_row_to_measure_on_is_said(run: Run, tiny: Path) -> None:
+    one = write_rows("one.jsonl", exchanges(1))
+    result = run("finetune", one, "-m", tiny, "-o", "mine", *BRIEF, "--max-steps", "1", "--early-stopping-patience", "2")
+    assert (result.status, "--early-stopping-patience has no effect" in result.stderr) == (0, True)
+
+
 def test_a_foreign_folder_and_a_file(run: Run, tiny: Path, rows: Path) -> None:
     Path("pictures").mkdir()
     Path("pictures/cat.png").touch()

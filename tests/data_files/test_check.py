@@ -94,6 +94,15 @@ def test_skip_bad_leaves_bad_rows_out_and_keeps_them_beside(write: Write, tmp_pa
     assert sorted(path.name for path in Path().iterdir()) == ["rejects.jsonl"]
 
 
+def test_without_a_place_for_them_the_first_twenty_are_listed(write: Write) -> None:
+    checked = Checked(write("a.jsonl", *texts("一"), *["broken\n"] * 21), skip_bad=True, rejects=None)
+    lines = checked.cautions.split("\n")
+    assert lines[0] == "21 of 22 rows are bad and left out"
+    assert "a.jsonl:2: broken JSON at character 1" in lines[1]
+    assert lines[21].startswith("... and 1 more")
+    assert not checked.rejects.exists()
+
+
 def test_a_large_bad_row_is_cut_in_the_rejects(write: Write) -> None:
     checked = Checked(write("a.jsonl", *texts("a"), "x" * 3_000_000 + "\n"), skip_bad=True)
     assert len(json.loads(checked.rejects.read_text())["row"]) == 2**20
@@ -212,6 +221,15 @@ def test_rows_are_shown_as_they_stand(write: Write) -> None:
     assert len(second) == 500
     assert broken == '{"text": "\\xff'
     assert missing == ["", ""]
+
+
+def test_rows_of_one_line_are_told_apart(write: Write) -> None:
+    path = write("a.json", '[{"text": "一"}, {"text": "二"}, {"text": "三"},\n{"text": "四"}]')
+    origins = [origin for _, origin, _ in Checked(path).dataset.samples()]
+    assert [str(origin) for origin in origins] == [f"{path}:1 (row 1)", f"{path}:1 (row 2)", f"{path}:1 (row 3)", f"{path}:2"]
+    assert rows_of(origins[::-1]) == [f'{{"text": "{word}"}}' for word in "四三二一"]
+    long = write("b.txt", "word " * 3000)
+    assert [str(origin) for _, origin, _ in Checked(long).dataset.samples()] == [f"{long}:1 (row 1)", f"{long}:1 (row 2)"]
 
 
 def test_memory_does_not_grow_with_the_file(write: Write) -> None:

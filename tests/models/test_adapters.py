@@ -56,6 +56,8 @@ def test_an_adapter_is_found_with_what_it_says_of_itself() -> None:
     write_mode(Path("mine"), "raw")
     assert find_adapter("mine:0.5") == Adapter(Path("mine"), 0.5, "org/base", "raw")
     assert find_adapter("mine/adapter_model.safetensors").path == Path("mine")
+    (Path("mine") / "aigc.json").write_text('{"mode": "raw", "revision": "0123abc"}')
+    assert find_adapter("mine").revision == "0123abc"
 
 
 def test_what_is_no_adapter_is_told_apart(tmp_path: Path) -> None:

@@ -17,11 +17,10 @@ def front_matter(card):
 
 
 def test_the_hub_reads_what_it_is():
-    card = model_card(training_report(), title="mine", hub_id="Qwen/Qwen3-0.6B", license="apache-2.0")
+    card = model_card(training_report(), title="mine", hub_id="Qwen/Qwen3-0.6B")
     assert front_matter(card) == {
         "base_model": "Qwen/Qwen3-0.6B",
         "base_model_relation": "adapter",
-        "license": "apache-2.0",
         "library_name": "peft",
         "pipeline_tag": "text-generation",
         "tags": ["aigc", "lora"],

@@ -13,18 +13,20 @@ pytest.importorskip("tensorboardX")
 
 def scalars(folder):
     """Every figure of every file, as (tag, step, value)."""
+    return [(value.tag, event.step, value.simple_value) for event in written(folder) for value in event.summary.value]
+
+
+def written(folder):
+    """Every event of every file."""
     from tensorboardX.proto.event_pb2 import Event
     from tensorboardX.record_writer import RecordWriter  # noqa: F401 - the format is read below, as it writes it
 
-    found = []
     for path in sorted(folder.iterdir()):
         data = path.read_bytes()
         while data:
             length = int.from_bytes(data[:8], "little")  # then 4 bytes of checksum, the event, 4 bytes of checksum
-            event = Event.FromString(data[12 : 12 + length])
-            found += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
+            yield Event.FromString(data[12 : 12 + length])
             data = data[16 + length :]
-    return found
 
 
 def test_events_pass_through_and_their_figures_are_written(tmp_path):
@@ -40,6 +42,13 @@ def test_events_pass_through_and_their_figures_are_written(tmp_path):
 def test_nothing_is_made_where_nothing_is_trained(tmp_path):
     assert list(with_tensorboard([], tmp_path / "tensorboard")) == []
     assert not (tmp_path / "tensorboard").exists()
+
+
+def test_a_start_from_the_beginning_takes_the_place_of_what_was_said_before(tmp_path):
+    from tensorboardX.proto.event_pb2 import SessionLog
+
+    list(with_tensorboard(training_events(), tmp_path))
+    assert [event.step for event in written(tmp_path) if event.session_log.status == SessionLog.START] == [0]
 
 
 def test_a_run_that_ends_early_has_what_came_before(tmp_path):

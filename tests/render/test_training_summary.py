@@ -67,6 +67,19 @@ def test_a_model_that_became_no_better_is_called_that(screen):
     assert "Training did not help: the loss on validation rows is no lower than before." in text
 
 
+def test_what_earlier_rows_lost_is_not_taken_for_the_result(screen):
+    before = {"validation": {"loss": 4.0}, "earlier": {"loss": 1.0}, "earlier-2": {"loss": 1.0}}
+    after = {"validation": {"loss": 2.8}, "earlier": {"loss": 1.01}, "earlier-2": {"loss": 0.9}}
+    text = summary(screen, report=training_report(before=before, after=after))
+    assert "Training did not help" not in text
+    assert "Some of what was learnt in earlier runs is lost: the loss on earlier rows is higher than before." in text
+    text = summary(screen, report=training_report(before=before, after={**before, "validation": {"loss": 4.1}}))
+    assert "Training did not help: the loss on validation rows is no lower than before." in text
+    assert "is lost" not in text
+    text = summary(screen, report=training_report(before={"earlier": {"loss": 1.0}}, after={"earlier": {"loss": 0.9}}))
+    assert "No rows were kept back" in text
+
+
 def test_without_rows_kept_back_there_is_no_proof(screen):
     assert "No rows were kept back, so there is no proof that training helped." in summary(
         screen, report=training_report(before={}, after={})

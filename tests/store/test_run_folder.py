@@ -19,7 +19,7 @@ from aigc_cli.core.events import TrainStep
 from aigc_cli.core.finetune import DataChoice, Tuning
 from aigc_cli.store.checkpoints import publish
 from aigc_cli.store.event_log import logged
-from aigc_cli.store.run_folder import begin, claim, install
+from aigc_cli.store.run_folder import RunFolder, begin, claim, install, make_way, remove_replaced, withdraw
 from aigc_cli.store.run_record import read_record, set_status
 from tests.store.records import REQUEST, record
 
@@ -147,6 +147,11 @@ def test_leftovers_of_a_killed_run_go_when_the_next_one_starts(tmp_path: Path) -
         assert names(run.path) == [".holder", ".lock", "checkpoints", "log.jsonl", "run.json"]
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    """Of all files but hidden ones."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name[0] != "."}
+
+
 def test_overwrite_removes_what_the_run_made_and_only_that(tmp_path: Path) -> None:
     make_run(tmp_path, complete=True)
     (tmp_path / "notes.txt").write_text("mine")
@@ -154,7 +159,9 @@ def test_overwrite_removes_what_the_run_made_and_only_that(tmp_path: Path) -> No
     with claim(tmp_path, overwrite=True) as run:
         assert "adapter_model.safetensors" in names(tmp_path)  # the data are still to be checked
         begin(run, record(created="today"))
-        assert names(tmp_path) == [".holder", ".lock", "notes.txt", "run.json"]
+        assert names(tmp_path) == [".holder", ".lock", ".replaced", "notes.txt", "run.json"]
+        remove_replaced(run)
+    assert names(tmp_path) == [".lock", "notes.txt", "run.json"]
     assert read_record(tmp_path).created == "today"
 
 
@@ -175,9 +182,11 @@ def test_what_came_from_stdin_survives_the_overwriting_run_that_read_it(tmp_path
     with claim(tmp_path, overwrite=True) as run:
         (tmp_path / "stdin.jsonl").write_text('{"text": "新"}')
         begin(run, record(request=dataclasses.replace(REQUEST, data=DataChoice(paths=("-",)))))
+        remove_replaced(run)
     assert names(tmp_path) == [".lock", "run.json", "stdin.jsonl"]
     with claim(tmp_path, overwrite=True) as run:
         begin(run, record())
+        remove_replaced(run)
     assert names(tmp_path) == [".lock", "run.json"]
 
 
@@ -214,22 +223,92 @@ def test_a_result_is_whole_or_not_there(tmp_path: Path, each_kill: EachKill) -> 
     assert names(tmp_path) == [".lock", "adapter_model.safetensors", "run.json", "tokenizer.json"]
 
 
-def test_a_kill_while_overwriting_leaves_nothing_that_cannot_be_removed(tmp_path: Path, each_kill: EachKill) -> None:
-    folder, before = tmp_path / "mine", tmp_path / "before"
-    make_run(before, complete=True)
+def from_stdin(run: RunFolder) -> None:
+    """Begins a run on rows that came from there, of another kind than those of the run before."""
+    make_way(run, ["stdin.jsonl", "rejects.jsonl"])
+    (run.path / "stdin.csv").write_text("text\nnew\n")
+    begin(run, record(created="today", request=dataclasses.replace(REQUEST, data=DataChoice(paths=("-",)))))
 
-    def prepare() -> None:
+
+@pytest.fixture
+def again(tmp_path: Path) -> Callable[[], Path]:
+    """Makes the folder of a finished run on rows from stdin, each time as it was."""
+    before, folder = tmp_path / "before", tmp_path / "mine"
+    make_run(before, complete=True)
+    for name in ("stdin.jsonl", "rejects.jsonl"):
+        (before / name).write_text(name)
+
+    def prepare() -> Path:
         shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(before, folder)
+        return Path(shutil.copytree(before, folder))
+
+    return prepare
+
+
+def test_a_kill_while_overwriting_loses_neither_run(again: Callable[[], Path], each_kill: EachKill) -> None:
+    folder = again()
+    before = contents(folder)
 
     def overwrite() -> None:
         with claim(folder, overwrite=True) as run:
-            begin(run, record(created="today"))
+            from_stdin(run)
+            remove_replaced(run)
 
-    for _ in each_kill(prepare, overwrite):
+    seen = set()
+    for _ in each_kill(again, overwrite):
+        with pytest.raises(UsageError, match=r"holds a (finished run|run that stopped)") as caught, claim(folder):
+            pass
+        seen.add("the one before it is kept in" in caught.value.message)
+        if "finished" in caught.value.message:
+            assert contents(folder) == before, names(folder)
+        elif "kept in" in caught.value.message:
+            assert contents(folder / ".replaced") == before
+            assert names(folder) == [".lock", ".replaced", "run.json", "stdin.csv"]
         overwrite()
-        assert names(folder) == [".lock", "run.json"]
+        assert names(folder) == [".lock", "run.json", "stdin.csv"]
         assert read_record(folder).created == "today"
+    assert seen == {True, False}
+
+
+def test_a_kill_while_a_refused_run_is_withdrawn_loses_nothing(again: Callable[[], Path], each_kill: EachKill) -> None:
+    folder = again()
+    before = contents(folder)
+
+    def refused() -> None:
+        with claim(folder, overwrite=True) as run:
+            from_stdin(run)
+            (run.data / "train").mkdir(parents=True)
+            withdraw(run)
+
+    for _ in each_kill(again, refused):
+        refused()
+        assert contents(folder) == before
+
+
+def test_data_that_are_refused_leave_the_earlier_run_as_it_was(again: Callable[[], Path]) -> None:
+    folder = again()
+    before = contents(folder)
+
+    def check(run: RunFolder) -> None:
+        make_way(run, ["stdin.jsonl", "rejects.jsonl"])
+        (folder / "stdin.csv").touch()
+        raise UsageError("bad data")
+
+    with pytest.raises(UsageError, match="bad data"), claim(folder, overwrite=True) as run:
+        check(run)
+    assert contents(folder) == before
+
+
+def test_a_run_that_was_to_replace_another_is_gone_on_with_or_replaced_itself(again: Callable[[], Path]) -> None:
+    folder = again()
+    before = contents(folder)
+    with claim(folder, overwrite=True) as run:
+        from_stdin(run)
+    with claim(folder, resume=True) as run:
+        assert contents(run.replaced) == before
+    with pytest.raises(UsageError, match="bad data"), claim(folder, overwrite=True):
+        raise UsageError("bad data")
+    assert contents(folder) == before
 
 
 def test_no_room_for_the_result(tiny_disk: Path) -> None:

@@ -27,11 +27,11 @@ class Asked:
 class QuestionPicker:
     """Lets rows pass, and keeps `count` of each split but "train": those whose number, of all rows, has the lowest hash.
 
-    So they come from all over the data, and are the same each time. (Many rows may share an origin: those of a list in one line.)
+    So they come from all over the data, and are the same each time. Rows that the encoder leaves out are not kept.
     """
 
-    def __init__(self, count: int) -> None:
-        self.count = count
+    def __init__(self, count: int, encoder: Encoder) -> None:
+        self.count, self.encoder = count, encoder
         self._kept: dict[Split, list[tuple[int, int, Sample]]] = {"validation": [], "test": []}
 
     def watch(self, rows: Iterable[tuple[Split, Origin, Sample]]) -> Iterator[tuple[Split, Origin, Sample]]:
@@ -39,15 +39,17 @@ class QuestionPicker:
             if split != "train" and self.count:
                 rank = -int.from_bytes(hashlib.sha256(str(number).encode()).digest()[:8], "big")  # a heap has its least on top
                 kept = self._kept[split]
-                change = heapq.heappush if len(kept) < self.count else heapq.heappushpop
-                change(kept, (rank, number, sample))
+                is_chosen = len(kept) < self.count or rank > kept[0][0]
+                if is_chosen and not self.encoder.encode([sample])[0].left_out:
+                    change = heapq.heappush if len(kept) < self.count else heapq.heappushpop
+                    change(kept, (rank, number, sample))
             yield split, origin, sample
 
-    def questions(self, encoder: Encoder) -> list[Asked]:
+    def questions(self) -> list[Asked]:
         """Of the test rows where there are any, else of those for validation; without rows that ask nothing."""
         split: Split = "test" if self._kept["test"] else "validation"
         ranked = sorted(self._kept[split], key=lambda kept: -kept[0])
-        questions = [encoder.prompt_of(sample) for _, _, sample in ranked]
+        questions = [self.encoder.prompt_of(sample) for _, _, sample in ranked]
         return [Asked(question, split) for question in questions if question and question.reference.strip()]
 
 

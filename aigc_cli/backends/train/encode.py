@@ -21,12 +21,14 @@ class Encoded:
     """A row as tokens. trained: for each token, whether it is learnt; never the first, which nothing comes before.
 
     length: tokens before the cut to max_length.  left_out: why nothing can be learnt from the row; ids is then empty.
+    is_cut_away: left out for the cut alone.
     """
 
     ids: list[int]
     trained: list[bool]
     length: int
     left_out: str = ""
+    is_cut_away: bool = False
 
     def windows(self, width: int) -> list[Encoded]:
         """A text too long for one row, as several: each begins with the last token of the one before, so that all are learnt."""
@@ -138,7 +140,8 @@ class Encoder:
             return Encoded([], [], len(ids), "nothing in it can be learnt")
         kept = length if isinstance(sample, TextSample) else min(length, self.max_length)
         if not any(trained[1:kept]):
-            return Encoded([], [], length, f"of its {length} tokens {kept} are kept, and what is to be learnt comes after them")
+            why = f"of its {length} tokens {kept} are kept, and what is to be learnt comes after them"
+            return Encoded([], [], length, why, is_cut_away=True)
         return Encoded(ids[:kept], [False, *trained[1:kept]], length)
 
     def _with_end(self, tokens: MarkedTokens) -> tuple[list[int], list[bool]]:

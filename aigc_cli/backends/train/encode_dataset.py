@@ -38,6 +38,7 @@ class Statistics:
     cut_rows, cut_tokens: rows longer than the most that is kept, and the tokens lost with it.  split_rows: plain texts
     longer than that, which lose nothing: they are learnt in pieces.
     left_out: rows from which nothing can be learnt.  left_out_examples: the first twenty, (file:line, why).
+    cut_away: of those left out, the rows of which the cut took all that is to be learnt.
     """
 
     splits: Mapping[str, SplitStatistics]
@@ -48,6 +49,7 @@ class Statistics:
     split_rows: int
     left_out: int
     left_out_examples: tuple[tuple[str, str], ...]
+    cut_away: int
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, of which `from_json` makes equal statistics."""
@@ -72,6 +74,7 @@ class Tally:
     split_rows: int = 0
     left_out: int = 0
     examples: list[tuple[str, str]] = field(default_factory=list)
+    cut_away: int = 0
 
     def keep(self, split: Split, encoded: Encoded, pieces: Sequence[Encoded]) -> None:
         so_far = self.splits[split]
@@ -87,10 +90,11 @@ class Tally:
         self.cut_tokens += lost
         self.split_rows += len(pieces) > 1
 
-    def leave_out(self, origin: Origin, why: str) -> None:
+    def leave_out(self, origin: Origin, encoded: Encoded) -> None:
         self.left_out += 1
+        self.cut_away += encoded.is_cut_away
         if len(self.examples) < EXAMPLES:
-            self.examples.append((str(origin), why))
+            self.examples.append((str(origin), encoded.left_out))
 
     def statistics(self) -> Statistics:
         return Statistics(
@@ -102,6 +106,7 @@ class Tally:
             split_rows=self.split_rows,
             left_out=self.left_out,
             left_out_examples=tuple(self.examples),
+            cut_away=self.cut_away,
         )
 
 
@@ -121,11 +126,11 @@ def encode_dataset(
         for batch in batches(rows):
             for (split, origin, _), encoded in zip(batch, encoder.encode([sample for *_, sample in batch]), strict=True):
                 if encoded.left_out:
-                    tally.leave_out(origin, encoded.left_out)
+                    tally.leave_out(origin, encoded)
                     continue
                 pieces = encoded.windows(encoder.max_length)
                 for piece in pieces:
-                    writers[split].add(piece, numbers[origin.file], origin.line)
+                    writers[split].add(piece, numbers[origin.file], origin.line, origin.row)
                 tally.keep(split, encoded, pieces)
             done += len(batch)
             yield Progress(phase="tokenizing", done=done, unit="rows")

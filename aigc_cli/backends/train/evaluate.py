@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -36,10 +36,10 @@ class RowLosses:
     def perplexity(self) -> float:
         return math.exp(min(self.mean, 700.0))  # beyond that a float overflows
 
-    def hardest(self, count: int) -> list[tuple[int, float]]:
-        """Rows whose mean loss is the highest, the worst first: (index, nats per token)."""
+    def hardest(self) -> Iterator[tuple[int, float]]:
+        """All rows, that with the highest mean loss first: (index, nats per token)."""
         means = self.sums / numpy.maximum(1, self.counts)
-        return [(int(self.indices[at]), float(means[at])) for at in numpy.argsort(-means, kind="stable")[:count]]
+        return ((int(self.indices[at]), float(means[at])) for at in numpy.argsort(-means, kind="stable"))
 
 
 def row_losses(

@@ -6,7 +6,6 @@ import dataclasses
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import GenerationConfig
@@ -31,19 +30,11 @@ def load_merged(source: ModelSource, adapters: Sequence[tuple[Path, float]], dty
     Raises: ModelError for what cannot be loaded or does not fit, OutOfMemoryError.
     """
     parts = load(source, Placement("cpu", "auto", "as stored"))
-    if source.kind == "gguf":
-        forget_quantization(parts.model)
     if not adapters:
         return parts
     with memory_errors("cpu"):
         merge_adapters(parts.model, adapters, None if dtype == "auto" else getattr(torch, dtype))
     return dataclasses.replace(parts, end_ids=parts.end_ids + adopt_template(parts.tokenizer, adapters))
-
-
-def forget_quantization(model: Any) -> None:
-    """transformers has unpacked a GGUF file's weights, and still refuses to convert or save such a model."""
-    del model.hf_quantizer, model.quantization_method, model.config.quantization_config
-    model.is_quantized = False
 
 
 def write_merged(parts: LoadedModel, source: ModelSource, folder: Path, dtype: str = "auto") -> None:
@@ -69,7 +60,7 @@ def write_gguf_file(parts: LoadedModel, path: Path, kind: GgufType, name: str) -
     name: of the model, for programs that list models.
     Raises: UsageError for a model or tokenizer that GGUF cannot hold, AigcError, OSError.
     """
-    check_architecture(parts.model.config)
+    check_architecture(parts.model)
     vocabulary = read_vocabulary(parts.tokenizer, parts.model.get_input_embeddings().weight.shape[0])
     check_room(path, gguf_size(parts.model, kind))
     yield from write_gguf(path, parts.model, vocabulary, kind, name=name, ends=parts.end_ids, tokenizer=parts.tokenizer)

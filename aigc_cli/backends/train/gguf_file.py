@@ -69,9 +69,9 @@ class GgufTensor:
         return quantize(values, self.type)
 
 
-def check_architecture(config: Any) -> MODEL_ARCH:
+def check_architecture(model: Any) -> MODEL_ARCH:
     """Raises: UsageError for a model that is not of a kind that can be written."""
-    name = (config.architectures or [type(config).__name__])[0]
+    name, config = type(model).__name__, model.config
     if name not in ARCHITECTURES:
         raise UsageError(f"{name} cannot be written as GGUF", f"there is: {', '.join(ARCHITECTURES)}; --to merged works with any")
     rope = config.rope_parameters
@@ -95,7 +95,7 @@ def write_gguf(
     name: the model's, for whoever lists it.  ends: tokens that end a text, the tokenizer's own first.
     Raises: UsageError, AigcError, OSError.
     """
-    architecture = check_architecture(model.config)
+    architecture = check_architecture(model)
     writer = GGUFWriter(path, MODEL_ARCH_NAMES[architecture])
     add_model(writer, model, TYPES[kind], name)
     add_vocabulary(writer, vocabulary, tokenizer, ends)
@@ -118,7 +118,7 @@ def write_gguf(
 
 def gguf_size(model: Any, kind: GgufType) -> int:
     """Bytes of all tensors together."""
-    return sum(tensor.nbytes for tensor in tensors_of(model, check_architecture(model.config), TYPES[kind]))
+    return sum(tensor.nbytes for tensor in tensors_of(model, check_architecture(model), TYPES[kind]))
 
 
 def add_model(writer: GGUFWriter, model: Any, kind: GGMLQuantizationType, name: str) -> None:

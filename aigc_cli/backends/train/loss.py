@@ -37,7 +37,8 @@ class LinearCrossEntropy(torch.autograd.Function):
     ) -> Tensor:
         computed = weight.to(hidden.dtype)
         rows, count = chunk_rows(weight.shape[0]), len(labels)
-        hidden = functional.pad(hidden, (0, 0, 0, shared_length(count % rows, rows) - count % rows))  # for the shape of the last piece
+        if filling := shared_length(count % rows, rows) - count % rows:
+            hidden = functional.pad(hidden, (0, 0, 0, filling))  # for the shape of the last piece
         grad_hidden = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
         grad_weight = torch.zeros_like(weight, dtype=torch.float32) if ctx.needs_input_grad[1] else None
         grad_bias = torch.zeros_like(bias, dtype=torch.float32) if bias is not None and ctx.needs_input_grad[2] else None
@@ -150,8 +151,10 @@ class SupervisedLoss(nn.Module):
         return torch.stack(losses), counts
 
     def _head_loss(self, hidden: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-        assert self.head.linear is not None
-        weight, bias = self.head.linear.weight, getattr(self.head.linear, "bias", None)
+        linear: Any = self.head.linear
+        weight, bias = linear.weight, getattr(linear, "bias", None)
+        if not torch.is_grad_enabled():  # a Function takes the gradients that a parameter wants all the same
+            weight, bias = weight.detach(), None if bias is None else bias.detach()
         if torch.is_autocast_enabled(hidden.device.type):
             hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
         with torch.autocast(hidden.device.type, enabled=False):

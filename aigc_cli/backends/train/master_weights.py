@@ -41,6 +41,8 @@ class MasterWeights:
     def zero_grad(self) -> None:
         for master in self.weights.values():
             master.grad = None
+        for narrow, _ in self._narrow:  # left where memory ran out before its hook was done
+            narrow.grad = None
 
 
 class Widening:

@@ -19,7 +19,7 @@ from aigc_cli.core.events import Answer, Evaluation, Event, Progress
 from aigc_cli.core.finetune import FinetuneRequest
 from aigc_cli.core.sample import Origin
 from aigc_cli.training.metrics import classification_report, score
-from aigc_cli.training.report import HardRow, LabelScore
+from aigc_cli.training.report import HardRow, LabelScore, Searched
 
 HARDEST = 10  # rows that the report lists
 
@@ -109,16 +109,23 @@ class Measurer:
         labels = classification_report(texts, references) if "accuracy" in proof.metrics and found else []
         return Scores(labels=tuple(labels), signatures=signatures)
 
-    def hardest(self) -> Generator[Progress, None, tuple[HardRow, ...]]:
-        """The training rows that the model finds least likely even now."""
+    def hardest(self) -> Generator[Progress, None, tuple[tuple[HardRow, ...], Searched]]:
+        """The training rows that the model finds least likely even now, of those that were looked at.
+
+        Of a text that is learnt in pieces the worst piece counts.
+        """
         losses = yield from self.losses("training rows", self.job.train)
-        worst = losses.hardest(HARDEST)
-        origins = [self.job.train.origin(row) for row, _ in worst]
-        texts = self.job.text(origins)
-        return tuple(
-            HardRow(file=origin.file, line=origin.line, loss=loss, text=text)
-            for origin, (_, loss), text in zip(origins, worst, texts, strict=True)
+        worst: dict[Origin, float] = {}
+        for row, loss in losses.hardest():
+            worst.setdefault(self.job.train.origin(row), loss)
+            if len(worst) == HARDEST:
+                break
+        texts = self.job.text(list(worst))
+        rows = tuple(
+            HardRow(file=origin.file, line=origin.line, row=origin.row, loss=loss, text=text)
+            for (origin, loss), text in zip(worst.items(), texts, strict=True)
         )
+        return rows, Searched(rows=len(losses.indices), drawn_from=len(self.job.train))
 
 
 def chosen_rows(count: int, limit: int) -> list[int]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
@@ -25,6 +26,8 @@ from aigc_cli.backends.train.quantized import number_count
 from aigc_cli.core.errors import ModelError, UsageError
 from aigc_cli.core.finetune import Tuning
 
+EVERY_MATRIX = ("auto", "all-linear")
+
 
 @dataclass(frozen=True)
 class Trainable:
@@ -32,12 +35,14 @@ class Trainable:
 
     model: the causal language model itself, adapters within.  peft: peft's wrapper around it, for adapter methods.
     parameters: what is trained, by its name in `model`.  mixes_dtypes: some layers multiply float32 by narrower numbers.
+    passed_over: names of matrices that would have got adapters, were they not taken for experts (see `names_of_experts`).
     """
 
     model: Any
     peft: Any | None
     parameters: dict[str, Parameter]
     mixes_dtypes: bool = False
+    passed_over: tuple[str, ...] = ()
 
     @property
     def trained(self) -> int:
@@ -55,7 +60,10 @@ def prepare(model: Any, tuning: Tuning, seed: int, continue_from: Path | None = 
     Raises: UsageError where layers or target modules match nothing.
     """
     peft, mixes_dtypes = None, False
+    passed_over: tuple[str, ...] = ()
     if tuning.is_adapter:
+        if tuning.target_modules in EVERY_MATRIX and not continue_from:
+            passed_over = tuple(names_of_experts(model))
         peft = add_adapter(model, tuning, seed, continue_from)
         mixes_dtypes = not speed_up(model)
     elif tuning.method == "freeze":
@@ -63,11 +71,14 @@ def prepare(model: Any, tuning: Tuning, seed: int, continue_from: Path | None = 
     else:
         model.requires_grad_(True)
     parameters = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    return Trainable(model, peft, parameters, mixes_dtypes)
+    return Trainable(model, peft, parameters, mixes_dtypes, passed_over)
 
 
 def freeze(model: Any, tuning: Tuning) -> None:
-    """Trains the layers that are named, or all but them; the embeddings go with the first layer, the rest with the last."""
+    """Trains the layers of --train-layers alone, or all but those of --freeze-layers.
+
+    What is left by the latter goes along: the embeddings with the first layer, the rest with the last.
+    """
     layers = decoder_layers(model)
     named = layer_numbers(tuning.train_layers or tuning.freeze_layers or "", len(layers))
     trained = named if tuning.train_layers else set(range(len(layers))) - named
@@ -118,9 +129,9 @@ def add_adapter(model: Any, tuning: Tuning, seed: int, continue_from: Path | Non
         )
         try:
             return get_peft_model(model, config)
-        except ValueError as error:  # as for DoRA on experts that are one tensor
+        except ValueError as error:  # as for some matrices of Mamba
             message = f"--method {tuning.method} does not suit this model: {reason(error)}"
-            raise UsageError(message, "take plain --method lora, without --lora-dropout, or name other --target-modules") from error
+            raise UsageError(message, "name other --target-modules") from error
 
 
 def earlier_adapter(model: Any, folder: Path) -> Any:
@@ -129,7 +140,8 @@ def earlier_adapter(model: Any, folder: Path) -> Any:
         config.inference_mode = False
         peft = get_peft_model(model, config)
         stored = load_file(folder / WEIGHTS)
-        if faults := differences({name.removeprefix(PREFIX): tensor for name, tensor in stored.items()}, get_peft_model_state_dict(peft)):
+        expected = get_peft_model_state_dict(peft, save_embedding_layers=False)  # else peft asks the Hub
+        if faults := differences({name.removeprefix(PREFIX): tensor for name, tensor in stored.items()}, expected):
             raise misfit(folder, model, faults)
         set_peft_model_state_dict(peft, stored)
     except (KeyError, TypeError, ValueError, RuntimeError, OSError, SafetensorError) as error:  # for a file that is odd
@@ -142,12 +154,11 @@ def target_modules(model: Any, names: str) -> list[str]:
 
     "auto" and "all-linear" are every linear layer but the head: adapters on all of them learn as full training does
     ("LoRA Without Regret", 2025). Names may be whole or the last part, as in "q_proj,v_proj".
-    Raises: UsageError for a name that matches nothing, with those that are there.
+    Raises: UsageError for a name that matches nothing or is taken for experts, with those that are there.
     """
-    head = model.get_output_embeddings()
-    matrices = [name for name, module in model.named_modules() if is_matrix(module) and module is not head]
-    kinds = sorted({last_part(name) for name in matrices})
-    if names in ("auto", "all-linear"):
+    matrices, experts = matrix_names(model), names_of_experts(model)
+    kinds = [kind for kind in kinds_of(matrices) if kind not in experts]
+    if names in EVERY_MATRIX:
         return kinds
     wanted = [name.strip() for name in names.split(",") if name.strip()]
     for name in wanted:
@@ -155,9 +166,33 @@ def target_modules(model: Any, names: str) -> list[str]:
             near = difflib.get_close_matches(name, kinds, n=1)
             hint = f"there is: {', '.join(kinds)}" + (f"; did you mean {near[0]}?" if near else "")
             raise UsageError(f"--target-modules: no matrix of this model is called {name!r}", hint)
+        if last_part(name) in experts:
+            message = f"--target-modules: peft takes {name!r} for this model's experts, whose adapters cannot be merged into it"
+            raise UsageError(message, f"there is: {', '.join(kinds)}")
     if not wanted:
         raise UsageError("--target-modules names nothing", f"there is: {', '.join(kinds)}")
     return wanted
+
+
+def names_of_experts(model: Any) -> list[str]:
+    """Last parts of the names of matrices which, in this family, peft takes for the experts that transformers keeps as one tensor.
+
+    It goes by the names alone: the shared experts and dense layers of such a model bear them.
+    """
+    kinds = kinds_of(matrix_names(model))
+    config = LoraConfig(target_modules=kinds)
+    convert_peft_config_for_transformers(config, model, None)
+    return sorted(set(kinds) - set(config.target_modules or ()))
+
+
+def matrix_names(model: Any) -> list[str]:
+    """All but the head."""
+    head = model.get_output_embeddings()
+    return [name for name, module in model.named_modules() if is_matrix(module) and module is not head]
+
+
+def kinds_of(matrices: Sequence[str]) -> list[str]:
+    return sorted({last_part(name) for name in matrices})
 
 
 def is_matrix(module: nn.Module) -> bool:

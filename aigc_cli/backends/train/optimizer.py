@@ -10,10 +10,15 @@ from torch.nn import Parameter
 from aigc_cli.core.finetune import Optimization
 
 MOMENTUM = 0.9  # of SGD
+ABSOLUTE = 1.0  # of Adafactor: its steps are the learning rate times a weight's size, or this where it is more
 
 
 def make_optimizer(parameters: Iterable[Parameter], optimization: Optimization) -> torch.optim.Optimizer:
-    """Weight decay is for matrices: norms and biases, which have one dimension, are left out."""
+    """Weight decay is for matrices: norms and biases, which have one dimension, are left out.
+
+    Adafactor's steps are as long as AdamW's, so that one learning rate suits both: relative to the size of a weight, those of an
+    adapter that begins at zero would be too small to move it.
+    """
     trained = list(parameters)
     learning_rate = optimization.learning_rate or 0.0  # set anew before each step
     groups = [
@@ -28,7 +33,7 @@ def make_optimizer(parameters: Iterable[Parameter], optimization: Optimization) 
         case "sgd":
             return torch.optim.SGD(groups, lr=learning_rate, momentum=MOMENTUM)
         case "adafactor":
-            return torch.optim.Adafactor(groups, lr=learning_rate)
+            return torch.optim.Adafactor(groups, lr=learning_rate, eps=(None, ABSOLUTE))
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:

@@ -44,13 +44,13 @@ def prepare_data(dataset: Dataset, encoder: Encoder, folder: Path, question_coun
         return read_prepared(folder)
     except (TokenStoreError, OSError, ValueError, KeyError, TypeError):
         pass  # not yet made, or by a start that was killed
-    picker = QuestionPicker(question_count)
+    picker = QuestionPicker(question_count, encoder)
     splits = [split for split in SPLITS if dataset.counts.get(split)]
     files = [file.path for of_split in dataset.files.values() for file in of_split]
     statistics = yield from encode_dataset(picker.watch(dataset.samples()), encoder, {split: folder / split for split in splits}, files)
     for message in encoder.cautions:
         yield Caution(message=message)
-    write_questions(folder / QUESTIONS, picker.questions(encoder))
+    write_questions(folder / QUESTIONS, picker.questions())
     facts: dict[str, Any] = {"statistics": statistics.to_json(), "mode": encoder.mode, "splits": splits}
     replace_file(folder / FACTS, json.dumps(facts, ensure_ascii=False).encode("utf-8", "backslashreplace"))
     return read_prepared(folder)

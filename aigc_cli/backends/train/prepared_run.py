@@ -27,7 +27,7 @@ from aigc_cli.backends.train.scratch import Blueprint, build_model
 from aigc_cli.backends.train.token_store import Row
 from aigc_cli.core.engine import ModelSource
 from aigc_cli.core.errors import UsageError
-from aigc_cli.core.events import Event, Loaded
+from aigc_cli.core.events import Caution, Event, Loaded
 from aigc_cli.core.finetune import FinetuneRequest
 from aigc_cli.training.data_facts import DataFacts
 from aigc_cli.training.preflight import Preflight
@@ -100,7 +100,14 @@ class PreparedRun:
             raise UsageError(message, "leave out --packing")
         tuning, source, placement = self.request.tuning, self.base.source, self.base.placement
         earlier = Path(tuning.continue_from) if tuning.continue_from and tuning.is_adapter else None
-        learner = Learner(prepare(parts.model, tuning, self.request.seed, earlier), self.request, placement, padding=self._padding)
+        trainable = prepare(parts.model, tuning, self.request.seed, earlier)
+        if trainable.passed_over:
+            names = ", ".join(trainable.passed_over)
+            yield Caution(
+                message=f"no adapters for {names}: peft takes these names for the model's experts, whose adapters cannot be merged into it",
+                hint="--method full and freeze train experts too",
+            )
+        learner = Learner(trainable, self.request, placement, padding=self._padding)
         yield Loaded(
             model=source.name,
             revision=source.revision,

@@ -47,8 +47,9 @@ def write_model(folder: Path, model: Any, masters: MasterWeights, dtype: torch.d
         name: masters.weights.get(name, weight).detach().to(dtype) for name, weight in stored.items() if first_names[id(weight)] == name
     }
     shown = model.config.dtype
-    model.config.dtype = dtype
     try:
         model.save_pretrained(folder, state_dict=weights)
+        model.config.dtype = dtype  # save_pretrained names the one that was computed in
+        model.config.save_pretrained(folder)
     finally:
         model.config.dtype = shown

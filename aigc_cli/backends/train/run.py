@@ -17,7 +17,7 @@ from aigc_cli.core.errors import AigcError
 from aigc_cli.core.events import Caution, Checkpoint, Event, TrainStep
 from aigc_cli.store import checkpoints
 from aigc_cli.training.position import Position
-from aigc_cli.training.report import FinishReason, HardRow
+from aigc_cli.training.report import FinishReason, HardRow, Searched
 from aigc_cli.training.schedule import learning_rate_factor
 
 SAVE_SECONDS = 600.0  # a checkpoint is written when so much work would be lost
@@ -33,6 +33,7 @@ class Outcome:
     best_step: int | None = None
     seconds: float
     hardest: tuple[HardRow, ...] = ()
+    searched: Searched | None = None
     scores: Scores = field(default_factory=lambda: Scores(signatures={}))
 
 
@@ -71,7 +72,7 @@ class Run:
             yield from self._take_best()
             is_measured = self.position.best_step is not None
             scores = yield from self.measurer.all_figures(self.result_step, but=VALIDATION if is_measured else None)
-            hardest = yield from self.measurer.hardest()
+            hardest, searched = yield from self.measurer.hardest()
         except Abandoned:
             if self.position.step > self.saved_step:
                 yield self._save(is_best=False)
@@ -86,6 +87,7 @@ class Run:
             best_step=self.position.best_step,
             seconds=self.position.seconds,
             hardest=hardest,
+            searched=searched,
             scores=scores,
         )
 

@@ -23,8 +23,8 @@ from aigc_cli.backends.train.encode import Encoded
 from aigc_cli.core.errors import AigcError
 from aigc_cli.core.sample import Origin
 
-VERSION = 1
-ROW = numpy.dtype([("length", "<i4"), ("trained", "<i4"), ("file", "<i4"), ("line", "<i8")])
+VERSION = 2
+ROW = numpy.dtype([("length", "<i4"), ("trained", "<i4"), ("file", "<i4"), ("line", "<i8"), ("row", "<i8")])
 FILES = ("tokens.i32", "trained.bits", "rows.bin")
 HINT = "delete the folder: it is made again from the data"
 
@@ -58,11 +58,11 @@ class TokenStoreWriter:
         self._tokens, self._trained, self._rows = (open(self.folder / name, "wb") for name in FILES)  # noqa: SIM115
         return self
 
-    def add(self, encoded: Encoded, file_index: int, line: int) -> None:
-        """line: counted from 1."""
+    def add(self, encoded: Encoded, file_index: int, line: int, row: int = 0) -> None:
+        """line, row: as in Origin."""
         self._tokens.write(numpy.asarray(encoded.ids, "<i4").tobytes())
         self._trained.write(numpy.packbits(numpy.asarray(encoded.trained, bool)).tobytes())
-        self._rows.write(numpy.array((len(encoded.ids), sum(encoded.trained), file_index, line), ROW).tobytes())
+        self._rows.write(numpy.array((len(encoded.ids), sum(encoded.trained), file_index, line, row), ROW).tobytes())
         self.tokens += len(encoded.ids)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
@@ -75,7 +75,7 @@ class TokenStoreWriter:
                     sizes[name] = file.tell()
         if error is None:
             content = {"version": VERSION, "tokens": self.tokens, "bytes": sizes, "files": self.files}
-            replace_file(self.folder / "store.json", json.dumps(content, ensure_ascii=False).encode())
+            replace_file(self.folder / "store.json", json.dumps(content, ensure_ascii=False).encode("utf-8", "backslashreplace"))
 
 
 class TokenStore:
@@ -110,7 +110,7 @@ class TokenStore:
 
     def origin(self, number: int) -> Origin:
         row = numpy.frombuffer(read(self._rows, ROW.itemsize, ROW.itemsize * number), ROW)[0]
-        return Origin(self.files[row["file"]], int(row["line"]))
+        return Origin(self.files[row["file"]], int(row["line"]), int(row["row"]))
 
     def close(self) -> None:
         for file in (self._tokens, self._trained, self._rows):

@@ -84,8 +84,7 @@ class TextTrainer:
 
     def _plan(self, prepared: PreparedData) -> Plan:
         if "train" not in prepared.stores:
-            examples = "; ".join(f"{origin}: {why}" for origin, why in prepared.statistics.left_out_examples[:EXAMPLES])
-            raise UsageError(f"nothing can be learnt from any row: {examples}", "a longer --max-length may keep the answers")
+            raise UsageError(f"nothing can be learnt from any row: {left_out(prepared.statistics)}", to_keep_more(prepared.statistics))
         pace = self.request.pace
         return Plan(
             prepared.stores["train"].lengths,
@@ -117,15 +116,24 @@ class TextTrainer:
 
 
 def cut_rows(statistics: Statistics, max_length: int) -> Iterator[Caution]:
-    """What the length that is kept takes away."""
+    """Rows that are not learnt, or not whole."""
     if statistics.cut_rows:
         message = (
             f"rows longer than {max_length:,} tokens: {statistics.cut_rows:,}; {statistics.cut_tokens:,} tokens at their ends are cut off"
         )
         yield Caution(message=message, hint=f"the longest has {statistics.longest:,}; --max-length says how many are kept")
     if statistics.left_out:
-        first = "; ".join(f"{origin}: {why}" for origin, why in statistics.left_out_examples[:EXAMPLES])
-        yield Caution(message=f"rows from which nothing can be learnt, left out: {statistics.left_out:,} ({first})")
+        message = f"rows from which nothing can be learnt, left out: {statistics.left_out:,} ({left_out(statistics)})"
+        yield Caution(message=message, hint=to_keep_more(statistics))
+
+
+def left_out(statistics: Statistics) -> str:
+    return "; ".join(f"{origin}: {why}" for origin, why in statistics.left_out_examples[:EXAMPLES])
+
+
+def to_keep_more(statistics: Statistics) -> str:
+    """Advice where the cut is why rows are left out."""
+    return "a longer --max-length may keep the answers" if statistics.cut_away else ""
 
 
 def read_model_config(source: ModelSource) -> Any:

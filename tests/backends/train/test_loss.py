@@ -98,6 +98,32 @@ def test_a_frozen_head_gets_no_gradient_and_the_hidden_states_do(tmp_path: Path)
     assert list(gradients(model)) == ["model.layers.0.mlp.up_proj.weight"]
 
 
+@pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
+def test_an_evaluation_takes_no_gradient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, context: Any) -> None:
+    """That of the head's weight is as large as the head, and takes a product as long as the loss's own."""
+    supervised = SupervisedLoss(model_of(tmp_path, "llama", tie_word_embeddings=False)).eval()
+    forward, wanted = losses.LinearCrossEntropy.forward, []
+
+    def watched(ctx: Any, *args: Any) -> torch.Tensor:
+        wanted.append(any(ctx.needs_input_grad))
+        return forward(ctx, *args)
+
+    monkeypatch.setattr(losses.LinearCrossEntropy, "forward", staticmethod(watched))
+    with context():
+        supervised.row_losses(*batch_of(rows=3))
+    supervised(*batch_of())
+    assert wanted == [False, False, False, True]
+
+
+def test_hidden_states_of_a_shared_length_are_not_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    supervised = SupervisedLoss(model_of(tmp_path, "llama"))
+    inputs, labels = batch_of(rows=1, width=40)
+    labels[:, :] = IGNORED
+    labels[:, :16] = 3
+    monkeypatch.setattr(losses.functional, "pad", None)
+    assert supervised(inputs, labels) > 0
+
+
 def test_logits_are_never_held_for_more_rows_than_a_piece() -> None:
     assert losses.chunk_rows(49152) * 49152 <= losses.CHUNK_NUMBERS
     assert losses.chunk_rows(2**24) == 64

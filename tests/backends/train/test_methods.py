@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Qwen3MoeConfig
+from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, MambaConfig, Qwen3MoeConfig
 
 from aigc_cli.backends.train.methods import Trainable, layer_numbers, prepare, target_modules
 from aigc_cli.core.errors import ModelError, UsageError
@@ -123,7 +123,7 @@ def test_a_near_miss_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("config", "method"),
-    [(LLAMA, "lora"), (LLAMA, "dora"), (GPT2, "lora"), (GPT2, "dora"), (MOE, "lora")],
+    [(LLAMA, "lora"), (LLAMA, "dora"), (GPT2, "lora"), (GPT2, "dora"), (MOE, "lora"), (MOE, "dora")],
     ids=lambda value: str(value)[:4],
 )
 def test_an_adapter_changes_nothing_before_it_is_trained(config: Any, method: Method) -> None:
@@ -136,11 +136,22 @@ def test_an_adapter_changes_nothing_before_it_is_trained(config: Any, method: Me
     assert 0 < trainable.trained < trainable.total
 
 
-def test_experts_get_adapters_but_no_dora() -> None:
+def test_what_peft_takes_for_experts_gets_no_adapter() -> None:
+    """For an adapter of those is one of a parameter, not of a matrix, and cannot be merged."""
     trainable = prepare(model_of(MOE), Tuning(), seed=0)
-    assert any(".experts." in name for name in trainable.parameters)
-    with pytest.raises(UsageError, match="--method dora does not suit this model"):
-        prepare(model_of(MOE), Tuning(method="dora"), seed=0)
+    assert trainable.passed_over == ("down_proj", "gate_proj", "up_proj")
+    assert {name.partition(".lora_")[0].rpartition(".")[2] for name in trainable.parameters} == {"q_proj", "k_proj", "v_proj", "o_proj"}
+    assert prepare(model_of(LLAMA), Tuning(), seed=0).passed_over == ()
+    for names in ("q_proj,up_proj", "model.layers.0.mlp.down_proj"):
+        with pytest.raises(UsageError, match="for this model's experts") as error:
+            prepare(model_of(MOE), Tuning(target_modules=names), seed=0)
+        assert error.value.hint == "there is: k_proj, o_proj, q_proj, v_proj"
+
+
+def test_a_matrix_that_peft_refuses_is_named() -> None:
+    mamba = MambaConfig(vocab_size=VOCAB_SIZE, hidden_size=32, num_hidden_layers=2, state_size=8)
+    with pytest.raises(UsageError, match=r"--method lora does not suit this model: .*out_proj"):
+        prepare(model_of(mamba), Tuning(), seed=0)
 
 
 def test_a_gradient_reaches_every_adapter_through_checkpointed_layers() -> None:
@@ -170,7 +181,8 @@ def test_the_same_seed_draws_the_same_adapter_and_leaves_the_random_state() -> N
 
 
 @pytest.mark.parametrize("method", ["lora", "dora"])
-def test_an_earlier_adapter_goes_on(tmp_path: Path, method: Method) -> None:
+def test_an_earlier_adapter_goes_on_and_nobody_asks_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: Method) -> None:
+    monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", None)
     tuning, ids = Tuning(method=method, lora_rank=3, target_modules="q_proj,down_proj"), torch.arange(20)[None]
     earlier = prepare(model_of(LLAMA).eval(), tuning, seed=0)
     with torch.no_grad():
@@ -178,7 +190,9 @@ def test_an_earlier_adapter_goes_on(tmp_path: Path, method: Method) -> None:
             parameter.add_(0.05)
         expected = earlier.model(input_ids=ids).logits
     earlier.peft.save_pretrained(tmp_path)  # type: ignore[union-attr]
-    later = prepare(model_of(LLAMA).eval(), tuning, seed=1, continue_from=tmp_path)
+    model = model_of(LLAMA).eval()
+    model.name_or_path = "org/name"
+    later = prepare(model, tuning, seed=1, continue_from=tmp_path)
     assert later.parameters.keys() == earlier.parameters.keys()
     assert all(torch.equal(later.parameters[name], parameter) for name, parameter in earlier.parameters.items())
     with torch.no_grad():

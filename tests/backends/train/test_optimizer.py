@@ -9,6 +9,7 @@ import torch
 from torch.nn import Parameter
 
 from aigc_cli.backends.train.optimizer import make_optimizer, set_learning_rate
+from aigc_cli.core.errors import UsageError
 from aigc_cli.core.finetune import Optimization, Optimizer
 
 
@@ -30,6 +31,24 @@ def test_each_finds_a_minimum(name: Optimizer) -> None:
         optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < losses[0] / 20
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.02, 0.3])
+def test_adafactor_moves_small_weights_as_far_as_adamw_does(scale: float) -> None:
+    """An adapter begins at zero, and a model's matrices are small."""
+    moved = []
+    for name in ("adamw", "adafactor"):
+        weight = Parameter(scale * torch.ones(8, 4))
+        optimizer = make_optimizer([weight], Optimization(optimizer=name, learning_rate=1e-3))
+        weight.grad = torch.full_like(weight, 1e-4)
+        optimizer.step()
+        moved.append(float((weight.detach() - scale).abs().mean()))
+    assert moved[1] == pytest.approx(moved[0], rel=0.01)
+
+
+def test_sgd_has_no_learning_rate_of_its_own() -> None:
+    with pytest.raises(UsageError, match="--optimizer sgd wants a --learning-rate"):
+        Optimization(optimizer="sgd")
 
 
 @pytest.mark.parametrize("name", get_args(Optimizer))

@@ -23,8 +23,8 @@ IDS = torch.arange(1, 40)[None] % VOCAB_SIZE
 
 
 def trained(base: Path, out: Path, method: Method, *, narrow: torch.dtype | None = None, dtype: str = "float32") -> torch.Tensor:
-    """Writes the result of a training that moved every weight a little. Returns: its logits, float32."""
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=narrow or torch.float32).eval()
+    """Writes the result of a training, computed in `narrow`, that moved every weight a little. Returns: its logits, float32."""
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
     trainable = prepare(model, Tuning(method=method, train_layers="last:1" if method == "freeze" else None), seed=0)
     masters = MasterWeights(trainable.parameters, None if trainable.peft else narrow)
     generator = torch.Generator().manual_seed(0)
@@ -33,11 +33,13 @@ def trained(base: Path, out: Path, method: Method, *, narrow: torch.dtype | None
             weight += 0.05 * torch.randn(weight.shape, generator=generator)
     masters.write_back()
     out.mkdir(exist_ok=True)
+    shown = model.config.dtype
     source = ModelSource(name=str(base), kind="folder", path=base)
     write_result(out, trainable, masters, AutoTokenizer.from_pretrained(base), source, mode="raw", dtype=dtype)
-    with torch.no_grad():
-        logits: torch.Tensor = model.float()(input_ids=IDS).logits
-    return logits
+    assert model.config.dtype == shown
+    for name, parameter in trainable.parameters.items():
+        parameter.data = masters.weights[name].data.to(getattr(torch, dtype))
+    return logits_of(model)
 
 
 def logits_of(model: Any) -> torch.Tensor:
@@ -54,11 +56,11 @@ def base_of(folder: Path, architecture: str = "llama", *, dtype: str = "float32"
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("narrow", [None, torch.bfloat16])
 @pytest.mark.parametrize("is_tied", [False, True])
 @pytest.mark.parametrize("method", ["full", "freeze"])
-def test_transformers_reads_a_whole_model(tmp_path: Path, method: Method, is_tied: bool, dtype: str) -> None:
+def test_transformers_reads_a_whole_model(tmp_path: Path, method: Method, is_tied: bool, narrow: torch.dtype | None, dtype: str) -> None:
     base = base_of(tmp_path / "base", dtype=dtype, tie_word_embeddings=is_tied)
-    narrow = torch.bfloat16 if dtype == "bfloat16" else None
     expected = trained(base, tmp_path / "out", method, narrow=narrow, dtype=dtype)
     torch.testing.assert_close(logits_of(AutoModelForCausalLM.from_pretrained(tmp_path / "out")), expected, rtol=1e-4, atol=1e-4)
     assert json.loads((tmp_path / "out" / "config.json").read_text())["dtype"] == dtype

@@ -8,7 +8,7 @@ from aigc_cli.backends.train.shapes import shared_length
 def test_lengths_are_few_and_waste_little() -> None:
     lengths = range(1, 1025)
     shared = [shared_length(length, 1024) for length in lengths]
-    assert all(length <= found < length + max(8, length / 7) for length, found in zip(lengths, shared, strict=True))
+    assert all(length <= found < length + max(8, length / 8) for length, found in zip(lengths, shared, strict=True))
     assert len(set(shared)) == 8 + 4 * 8  # up to 64 by eights, then 8 for each power of two
     assert sum(shared) < 1.07 * sum(lengths)
 

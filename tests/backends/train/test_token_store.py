@@ -30,7 +30,7 @@ def some_rows(count: int = 50) -> list[Encoded]:
 def write(folder: Path, rows: list[Encoded]) -> None:
     with TokenStoreWriter(folder, FILES) as writer:
         for number, row in enumerate(rows):
-            writer.add(row, number % 2, number + 1)
+            writer.add(row, number % 2, number + 1, number // 2)
 
 
 def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
@@ -44,7 +44,7 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
         row = store.get(number)
         assert (row.ids.dtype, row.trained.dtype) == (numpy.int32, numpy.bool_)
         assert (row.ids.tolist(), row.trained.tolist()) == (rows[number].ids, rows[number].trained)
-        assert store.origin(number) == Origin(FILES[number % 2], number + 1)
+        assert store.origin(number) == Origin(FILES[number % 2], number + 1, number // 2)
 
 
 def test_an_empty_store_is_a_store(tmp_path: Path) -> None:

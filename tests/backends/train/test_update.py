@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 from aigc_cli.backends.device import Placement
 from aigc_cli.backends.train.collate import Padding
 from aigc_cli.backends.train.learner import Learner
+from aigc_cli.backends.train.master_weights import Widening
 from aigc_cli.backends.train.methods import prepare
 from aigc_cli.backends.train.token_store import Row
 from aigc_cli.backends.train.update import Abandoned, NotFiniteError
@@ -38,7 +39,7 @@ def learner_of(
         model="m",
         data=DataChoice(paths=("d",)),
         tuning=Tuning(method=method, lora_rank=4, **(tuning or {})),
-        optimization=Optimization(optimizer="sgd", **options),
+        optimization=Optimization(optimizer="sgd", learning_rate=0.5, **options),
         pace=Pace(batch_size=micro_batch),
     )
     return Learner(prepare(model, request.tuning, seed=0), request, placement, padding=Padding(0))
@@ -121,6 +122,23 @@ def test_out_of_memory_halves_the_micro_batch_and_the_step_is_the_same(tmp_path:
     assert sizes == [5, 3, 2, 2, 1]
     assert tight.updater.micro_batch == 2
     assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_gradient_left_when_memory_ran_out_is_not_added_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bfloat16, rows = Placement("cpu", "bfloat16", ""), rows_of([20, 33])
+    roomy, tight = learner_of(tmp_path / "a", placement=bfloat16, micro_batch=1), learner_of(tmp_path / "b", placement=bfloat16)
+    update(roomy, rows)
+    widen = Widening.__call__
+
+    def without_memory(widening: Widening, narrow: torch.Tensor) -> None:
+        monkeypatch.setattr(Widening, "__call__", widen)
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Widening, "__call__", without_memory)
+    update(tight, rows)
+    assert tight.updater.micro_batch == 1
+    for name, weight in weights(roomy).items():
+        assert torch.equal(weights(tight)[name], weight), name
 
 
 def test_one_row_that_is_too_much_is_out_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
