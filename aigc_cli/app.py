@@ -18,6 +18,7 @@ from aigc_cli.commands.grid import grid
 from aigc_cli.commands.models import models_app
 from aigc_cli.commands.report import report
 from aigc_cli.commands.show import show
+from aigc_cli.commands.upscale import upscale
 from aigc_cli.options import expand_dataclasses
 
 app = typer.Typer(
@@ -49,6 +50,7 @@ app.command(rich_help_panel=GENERATE)(expand_dataclasses(complete))
 app.command(rich_help_panel=TRAIN)(expand_dataclasses(finetune))
 app.command(rich_help_panel=FILES)(expand_dataclasses(show))
 app.command(rich_help_panel=FILES)(expand_dataclasses(grid))
+app.command(rich_help_panel=FILES)(expand_dataclasses(upscale))
 app.command(rich_help_panel=FILES)(expand_dataclasses(export))
 app.command(rich_help_panel=FILES)(expand_dataclasses(report))
 app.add_typer(models_app, name="models", rich_help_panel=SET_UP)

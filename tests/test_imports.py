@@ -22,7 +22,7 @@ ALLOWED = {
     "pictures": {"core", "pictures", "backends"},  # of backends the table of sampler names, which imports no engine
     "training": {"core", "training"},
     "store": {"core", "store", "atomic_file"},
-    "render": {"core", "render", "training"},
+    "render": {"core", "pictures", "render", "training"},
     "backends": {"core", "backends"},
     "backends/image": {"core", "backends", "pictures"},
     "backends/train": {"core", "backends", "data", "store", "training", "atomic_file"},

@@ -25,7 +25,7 @@ _aigc_models=(
 
 _aigc_is_command() {
     case "$1|$2" in
-        '|chat' | '|complete' | '|finetune' | '|show' | '|grid' | '|export' | '|report' | '|doctor' | '|completion' | '|models' | '|config' | 'models|list' | 'models|show' | 'models|pull' | 'models|rm' | 'models|alias' | 'models|fit' | 'config|list' | 'config|get' | 'config|set' | 'config|unset' | 'config|path') return 0 ;;
+        '|chat' | '|complete' | '|finetune' | '|show' | '|grid' | '|upscale' | '|export' | '|report' | '|doctor' | '|completion' | '|models' | '|config' | 'models|list' | 'models|show' | 'models|pull' | 'models|rm' | 'models|alias' | 'models|fit' | 'config|list' | 'config|get' | 'config|set' | 'config|unset' | 'config|path') return 0 ;;
         *) return 1 ;;
     esac
 }
@@ -38,6 +38,7 @@ _aigc_options() {
         'finetune') echo '-m --model --device --dtype --yes --validation --test --val-split --test-split --raw --instruct --train-on --max-length --packing --skip-bad --method --freeze-layers --train-layers --lora-rank --lora-alpha --lora-dropout --target-modules --from-scratch --vocab-size --continue --optimizer --learning-rate --schedule --warmup --decay --weight-decay --max-grad-norm --label-smoothing --gradient-checkpointing --epochs --max-steps --batch-size --gradient-accumulation-steps --eval-steps --save-steps --keep --early-stopping-patience --seed --samples --metric --metric-samples --max-eval-samples --max-new-tokens -o --output --config --dry-run --resume --overwrite --tensorboard --html --json -q --quiet -v --verbose --traceback -h --help' ;;
         'show') echo '--json -q --quiet -v --verbose --traceback -h --help' ;;
         'grid') echo '-o --output --json -q --quiet -v --verbose --traceback --columns --cell --captions --no-captions --overwrite -h --help' ;;
+        'upscale') echo '-o --output --json -q --quiet -v --verbose --traceback --scale -m --model --tile --device --dtype --overwrite -h --help' ;;
         'export') echo '--to -o --output --json -q --quiet -v --verbose --traceback -m --model --dtype --gguf-type --overwrite --yes -h --help' ;;
         'report') echo '--json -q --quiet -v --verbose --traceback --html -h --help' ;;
         'doctor') echo '--json -q --quiet -v --verbose --traceback -h --help' ;;
@@ -156,6 +157,12 @@ _aigc_option() {
         'grid|-o' | 'grid|--output') kind='file' ;;
         'grid|--columns') kind='text' ;;
         'grid|--cell') kind='text' ;;
+        'upscale|-o' | 'upscale|--output') kind='file' ;;
+        'upscale|--scale') kind='text' ;;
+        'upscale|-m' | 'upscale|--model') kind='file' ;;
+        'upscale|--tile') kind='text' ;;
+        'upscale|--device') kind='words auto cpu cuda mps' ;;
+        'upscale|--dtype') kind='words auto float32 bfloat16 float16' ;;
         'export|--to') kind='words merged adapter gguf' ;;
         'export|-o' | 'export|--output') kind='file' ;;
         'export|-m' | 'export|--model') kind='model' ;;
@@ -167,12 +174,13 @@ _aigc_option() {
 
 _aigc_argument() {
     case "$1|$2" in
-        '|1') echo 'words chat complete finetune show grid export report doctor completion models config' ;;
+        '|1') echo 'words chat complete finetune show grid upscale export report doctor completion models config' ;;
         'chat|1') echo 'text' ;;
         'complete|1') echo 'text' ;;
         'finetune|'*) echo 'text' ;;
         'show|'*) echo 'file' ;;
         'grid|'*) echo 'file' ;;
+        'upscale|'*) echo 'file' ;;
         'export|1') echo 'file' ;;
         'report|1') echo 'file' ;;
         'completion|1') echo 'words bash zsh fish powershell' ;;

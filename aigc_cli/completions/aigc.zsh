@@ -51,6 +51,7 @@ _aigc() {
         'finetune:Train a model on your own data: checked first, resumable after anything, measured before and after.'
         'show:Show how pictures were made: by aigc, A1111 or ComfyUI, as far as they tell.'
         'grid:Put pictures on one contact sheet, with their prompts and seeds.'
+        'upscale:Make pictures larger: by Lanczos, which adds no detail, or with a model that does.'
         'export:Turn a result of finetune into a whole model, a plain adapter, or a GGUF file for llama.cpp.'
         'report:Show what a run of training achieved, or write it as an HTML page.'
         'doctor:Show versions, devices, their speed, folders, settings, and what is amiss.'
@@ -72,6 +73,7 @@ _aigc() {
                 finetune) _aigc_command_finetune ;;
                 show) _aigc_command_show ;;
                 grid) _aigc_command_grid ;;
+                upscale) _aigc_command_upscale ;;
                 export) _aigc_command_export ;;
                 report) _aigc_command_report ;;
                 doctor) _aigc_command_doctor ;;
@@ -268,6 +270,28 @@ _aigc_command_grid() {
         '(--captions --no-captions)--captions[Prompt and seed below each picture, or its name.]' \
         '(--captions --no-captions)--no-captions[Prompt and seed below each picture, or its name.]' \
         '(--overwrite)--overwrite[Replace a file that is there.]' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '*:file:_files'
+}
+
+_aigc_command_upscale() {
+    _arguments -s -S \
+        '(-o --output)-o[Where they go.]:output:_files' \
+        '(-o --output)--output=[Where they go.]:output:_files' \
+        '(--json)--json[Events as JSON lines on stdout.]' \
+        '(-q --quiet)-q[No notes on stderr.]' \
+        '(-q --quiet)--quiet[No notes on stderr.]' \
+        '(-v --verbose)-v[More notes on stderr.]' \
+        '(-v --verbose)--verbose[More notes on stderr.]' \
+        '(--traceback)--traceback[Show the Python traceback of an error.]' \
+        '(--scale)--scale=[How many times as wide and high; without it the model'\''s own, or 4.]:scale: ' \
+        '(-m --model)-m[Weights of ESRGAN or its kin; without them Lanczos\: no detail.]:model:_files' \
+        '(-m --model)--model=[Weights of ESRGAN or its kin; without them Lanczos\: no detail.]:model:_files' \
+        '(--tile)--tile=[Side of the parts that a model sees, in pixels\: less takes less memory.]:tile: ' \
+        '(--device)--device=[auto, cpu, cuda, cuda\:N or mps.]:device:(auto cpu cuda mps)' \
+        '(--dtype)--dtype=[Number format of the model'\''s weights.]:dtype:(auto float32 bfloat16 float16)' \
+        '(--overwrite)--overwrite[Replace files that are there.]' \
         '(-h --help)-h[Show this message and exit.]' \
         '(-h --help)--help[Show this message and exit.]' \
         '*:file:_files'

@@ -49,10 +49,14 @@ class Output:
 
         Raises: BrokenPipeError when its reader went away.
         """
+        self.write_bytes(text.encode("utf-8", "backslashreplace"))
+
+    def write_bytes(self, data: bytes) -> None:
+        """To stdout at once, such as a picture. Raises: as write."""
         self._make_way()
         if self._stream is None:
             self._stream = self.file.open("wb") if self.file else sys.stdout.buffer
-        self._stream.write(text.encode("utf-8", "backslashreplace"))
+        self._stream.write(data)
         self._stream.flush()
 
     def write_json(self, value: dict[str, Any]) -> None:
@@ -80,6 +84,12 @@ class Output:
         """A piece of a stream on stderr, as it comes."""
         self._make_way()
         self._write_stderr(sanitize(text) if self.stderr_is_terminal else text)
+
+    def paint(self, text: str) -> None:
+        """What the program itself drew for stderr's terminal, escape sequences and all; it stays."""
+        if self.stderr_redraws:
+            self._make_way()
+            self._write_stderr(text)
 
     def think(self, text: str) -> None:
         """A piece of what a model thinks aloud, on stderr and dim there. What comes next begins on a line of its own."""
@@ -131,11 +141,18 @@ class Output:
 
             self.draw([clip(sanitize(message), stderr_columns() - 1)])
 
-    def draw(self, lines: Sequence[str]) -> None:
-        """Lines on a terminal that the next drawing, or the next thing said, takes the place of; each fits the terminal."""
+    def draw(self, lines: Sequence[str], *, over: bool = False) -> None:
+        """Lines on a terminal that the next drawing, or the next thing said, takes the place of; each fits the terminal.
+
+        over: writes over what is drawn, which is not erased before: a picture would flicker.
+        """
         if self.stderr_redraws:
             lines = [encodable(line, sys.stderr.encoding or "ascii") for line in lines]
-            self._write_stderr((self._erasure() or "\r\x1b[K") + "\n".join(lines))
+            if over and self._drawn and not self._is_broken():
+                up = f"\x1b[{len(self._drawn) - 1}A" if len(self._drawn) > 1 else ""
+                self._write_stderr(f"\r{up}" + "\x1b[K\n".join(lines) + "\x1b[J")
+            else:
+                self._write_stderr((self._erasure() or "\r\x1b[K") + "\n".join(lines))
             self._drawn = tuple(lines)
 
     def _make_way(self) -> None:
@@ -151,11 +168,19 @@ class Output:
         """What takes back the drawn lines, also when the terminal has become narrower and broke them."""
         if not self._drawn:
             return ""
+        rows = self._rows()
+        return "\r\x1b[K" if rows == 1 else f"\r\x1b[{rows - 1}A\x1b[J"
+
+    def _rows(self) -> int:
+        """Of the screen that the drawn lines take."""
         from aigc_cli.render.width import cells
 
         width = stderr_columns()
-        rows = sum(max(1, -(-cells(line) // width)) for line in self._drawn)
-        return "\r\x1b[K" if rows == 1 else f"\r\x1b[{rows - 1}A\x1b[J"
+        return sum(max(1, -(-cells(line) // width)) for line in self._drawn)
+
+    def _is_broken(self) -> bool:
+        """Whether the terminal has become narrower than what is drawn."""
+        return self._rows() > len(self._drawn)
 
 
 def wrapped(message: str, width: int) -> str:

@@ -11,6 +11,7 @@ from aigc_cli.core.events import Caution, Checkpoint, Done, Evaluation, Event, L
 from aigc_cli.core.units import format_count, format_duration, format_size
 from aigc_cli.render.loss_curve import draw_curve, draws_braille
 from aigc_cli.render.output import Output, progress_line, stderr_columns
+from aigc_cli.render.parts_line import parts_line
 from aigc_cli.render.text import show_remark
 from aigc_cli.render.training_figures import format_figure
 
@@ -185,16 +186,8 @@ class PlainView:
 
 def training_line(event: TrainStep, pace: Pace, width: int) -> str:
     """As much of the step as fits into so many cells, a bar where there is room for one."""
-    parts = training_parts(event, pace)
-    line = f"{event.step}/{event.steps} {pace.loss:.3f}"[:width]
-    for least in sorted(importance for _, importance in parts)[:-1]:
-        longer = " · ".join(text for text, importance in parts if importance >= least)
-        if len(longer) <= width:
-            line = longer
-            break
-    room = min(24, width - len(line) - 1)
-    filled = round(room * event.step / event.steps)
-    return f"{'━' * filled}{'╌' * (room - filled)} {line}" if room >= 8 else line
+    shortest = f"{event.step}/{event.steps} {pace.loss:.3f}"
+    return parts_line(training_parts(event, pace), event.step / event.steps, width, shortest)
 
 
 def training_parts(event: TrainStep, pace: Pace) -> list[tuple[str, int]]:

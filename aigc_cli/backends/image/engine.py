@@ -20,7 +20,7 @@ from aigc_cli.backends.image.inputs import Canvas, control_arguments, drawn_size
 from aigc_cli.backends.image.load import OUT_OF_MEMORY_HINT, load_pipeline
 from aigc_cli.backends.image.noise import BatchNoise
 from aigc_cli.backends.image.previews import Previewer
-from aigc_cli.backends.image.prompts import encode
+from aigc_cli.backends.image.prompts import PromptCache, check_prompt, encode, prompts_size
 from aigc_cli.backends.image.pump import Emit, pump
 from aigc_cli.backends.image.schedulers import make_scheduler
 from aigc_cli.backends.image.sizes import TILING_FROM
@@ -62,6 +62,7 @@ class TorchImageEngine:
     ) -> None:
         self.pipe, self.source, self.placement = pipe, source, placement
         self.pipelines: dict[str, Any] = {"text": pipe}
+        self.prompts = PromptCache()
         self.unsaid_cautions = list(cautions)
         self.loaded = Loaded(
             model=source.name,
@@ -83,7 +84,8 @@ class TorchImageEngine:
 
     def complete(self, request: ImageRequest) -> tuple[ImageRequest, tuple[str, ...]]:
         pipe = self._pipeline(request)
-        return fill_in(request, pipe, call_parameters(pipe), self.facts)
+        complete, remarks = fill_in(request, pipe, call_parameters(pipe), self.facts)
+        return complete, (*remarks, *check_prompt(pipe, complete))
 
     def kind(self, request: ImageRequest) -> Hashable:
         is_reference = request.init_image is not None and request.strength is None  # such a model takes several as one prompt's
@@ -91,6 +93,7 @@ class TorchImageEngine:
             *(request.width, request.height, request.steps, request.guidance_scale, request.scheduler, request.clip_skip),
             *(request.init_image is not None, request.strength, request.mask is not None, request.outpaint > 0),
             *(request.control_image is not None, request.control_scale),
+            prompts_size(self.pipe, [request]),
             request if is_reference else None,
         )
 
@@ -109,7 +112,7 @@ class TorchImageEngine:
         return devices.peak_memory(self.placement.device)
 
     def close(self) -> None:
-        del self.pipe
+        del self.pipe, self.prompts
         self.pipelines.clear()
         self.__dict__.pop("previewer", None)
         self._collect()
@@ -171,7 +174,10 @@ class Drawing:
     def arguments(self, canvases: list[Canvas]) -> dict[str, Any]:
         parameters = call_parameters(self.pipe)
         self.set_tiling()
-        arguments = encode(self.pipe, self.requests) | {name: value for name, value in UNASKED.items() if name in parameters}
+        assert self.first.guidance_scale is not None
+        guided = self.first.guidance_scale > self.engine.facts.guidance_off
+        arguments = encode(self.pipe, self.requests, self.engine.prompts, guided=guided)
+        arguments |= {name: value for name, value in UNASKED.items() if name in parameters}
         arguments |= {"num_inference_steps": self.first.steps, "output_type": "pil"}
         if self.engine.facts.guidance_name in parameters:
             arguments[self.engine.facts.guidance_name] = self.first.guidance_scale

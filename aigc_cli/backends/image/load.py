@@ -38,13 +38,13 @@ def load_pipeline(source: ModelSource, placement: Placement, options: ImageEngin
     assert source.path is not None
     try:
         with memory_errors(placement.device, OUT_OF_MEMORY_HINT):
-            pipe = extend(read(source, getattr(torch, placement.dtype)), options or ImageEngineOptions())
+            pipe, remarks = extend(read(source, getattr(torch, placement.dtype)), options or ImageEngineOptions())
             put(pipe, placement)
     except AigcError:
         raise
     except Exception as error:  # diffusers and transformers raise almost anything for a file they do not know
         raise ModelError(f"{source.name} cannot be loaded: {reason(error)}", f"the files are in {source.path}") from error
-    return LoadedPipeline(pipe, tuple(cautions(pipe)))
+    return LoadedPipeline(pipe, (*cautions(pipe), *remarks))
 
 
 def be_quiet() -> None:
@@ -110,19 +110,22 @@ def read_denoiser(source: ModelSource, base: Path, dtype: torch.dtype) -> tuple[
     return name, getattr(diffusers, index[name][1]).from_single_file(str(source.path), **options)
 
 
-def extend(pipe: Any, options: ImageEngineOptions) -> Any:
-    """The pipeline with all that was asked for besides the model; a ControlNet makes another one of it."""
+def extend(pipe: Any, options: ImageEngineOptions) -> tuple[Any, tuple[str, ...]]:
+    """The pipeline with all that was asked for besides the model, of which a ControlNet makes another one; and remarks on the files."""
     if not (options.vae or options.embeddings or options.adapters or options.controlnet):
-        return pipe
-    from aigc_cli.backends.image import adapters  # brings PEFT, which takes half a second
+        return pipe, ()
+    from aigc_cli.backends.image import adapters, components  # bring PEFT, which takes half a second
 
     if options.vae:
-        adapters.replace_vae(pipe, options.vae)
-    for path in options.embeddings:
-        adapters.load_embedding(pipe, path)
+        components.replace_vae(pipe, options.vae)
+    words = [components.load_embedding(pipe, path) for path in options.embeddings]
     if options.adapters:
         adapters.load_adapters(pipe, options.adapters)
-    return adapters.with_controlnet(pipe, options.controlnet) if options.controlnet else pipe
+    if options.controlnet:
+        pipe = components.with_controlnet(pipe, options.controlnet)
+    remarks = [f"in prompts {word} stands for {path.name}" for word, path in zip(words, options.embeddings, strict=True)]
+    given = [path for path in (options.vae, *options.embeddings, *(path for path, _ in options.adapters)) if path]
+    return pipe, (*remarks, *(remark for path in given for remark in components.pickle_remarks(path)))
 
 
 def put(pipe: Any, placement: Placement) -> None:

@@ -76,7 +76,7 @@ class BatchNoise:
 
     def _asked_for(self, generator: Any, count: int) -> list[PictureNoise]:
         if generator is None:
-            asked = self.pictures
+            asked = self.pictures * max(1, count // len(self.pictures))  # a guided batch may come twice over
         else:
             given = generator if isinstance(generator, list) else [generator]
             asked = [picture for wanted in given for picture in self.pictures if picture.generator is wanted]
