@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -32,6 +33,15 @@ class Result:
     def events(self) -> list[dict[str, Any]]:
         """stdout, read as JSON lines."""
         return [json.loads(line) for line in self.stdout.split("\n") if line]  # splitlines would cut at U+2028
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heeded_signals() -> None:
+    """However the tests are started: under nohup, or in the background of a script, signals are ignored, and then by all they start."""
+    for name, handler in (("SIGINT", signal.default_int_handler), ("SIGTERM", signal.SIG_DFL), ("SIGHUP", signal.SIG_DFL)):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number is not None and signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)
