@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tests.backends.tiny_models import build_model
 from tests.commands.finetuning import FLOAT32, exchanges, history, result_files, write_rows
 
 KILLS = 20
-PACE = ("--max-steps", "200", "--eval-steps", "10", "--save-steps", "3", "--batch-size", "4", "--samples", "1", "--max-new-tokens", "4")
+PACE = ("--max-steps", "300", "--eval-steps", "10", "--save-steps", "3", "--batch-size", "4", "--samples", "1", "--max-new-tokens", "4")
 CASES = {
     "full": ("gpt2", ("--method", "full", "--gradient-accumulation-steps", "2")),  # GPT-2 has dropout
     "lora": ("llama", ("--lora-dropout", "0.1", "--packing", "--max-length", "128")),
@@ -35,21 +36,32 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 
 
 def kill_at_a_random_moment(process: subprocess.Popen[bytes], folder: Path, chance: random.Random) -> bool:
-    """One in five while it starts, the others once it trains: so many log lines later, and then a little. Whether it was still running."""
+    """One in five while it starts, the others once it trains: so many log lines later, and then a little. Whether it was still running.
+
+    None goes further than some twenty steps, however fast the machine: the run outlasts the twenty.
+    """
+    size = size_of_log(folder)
+
+    def has_trained() -> bool:  # a resume first cuts the log
+        return size_of_log(folder) not in (size, 0)
+
     if chance.random() < 0.2:
-        time.sleep(chance.uniform(0.0, 6.0))
+        wait_until(lambda: has_trained() or process.poll() is not None, seconds=chance.uniform(0.0, 6.0))
     else:
-        size = size_of_log(folder)
         grown = size + chance.uniform(0.0, 4000.0)  # bytes: up to some fifteen steps
-        while size_of_log(folder) in (size, 0) and process.poll() is None:  # a resume first cuts the log
-            time.sleep(0.002)
-        while size_of_log(folder) < grown and process.poll() is None:
-            time.sleep(0.002)
-        time.sleep(chance.uniform(0.0, 0.1))
+        wait_until(lambda: has_trained() or process.poll() is not None)
+        wait_until(lambda: size_of_log(folder) >= grown or process.poll() is not None)
+        time.sleep(chance.uniform(0.0, 0.03))
     was_running = process.poll() is None
     process.kill()
     process.communicate()
     return was_running
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float = 300.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.002)
 
 
 def size_of_log(folder: Path) -> int:
