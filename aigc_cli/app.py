@@ -15,6 +15,7 @@ from aigc_cli.commands.doctor import doctor
 from aigc_cli.commands.export import export
 from aigc_cli.commands.finetune import finetune
 from aigc_cli.commands.grid import grid
+from aigc_cli.commands.image import image
 from aigc_cli.commands.models import models_app
 from aigc_cli.commands.report import report
 from aigc_cli.commands.show import show
@@ -47,6 +48,7 @@ def root(
 GENERATE, TRAIN, FILES, SET_UP = "Generate", "Train", "Files", "Models and set-up"
 app.command(rich_help_panel=GENERATE)(expand_dataclasses(chat))
 app.command(rich_help_panel=GENERATE)(expand_dataclasses(complete))
+app.command(rich_help_panel=GENERATE)(expand_dataclasses(image))
 app.command(rich_help_panel=TRAIN)(expand_dataclasses(finetune))
 app.command(rich_help_panel=FILES)(expand_dataclasses(show))
 app.command(rich_help_panel=FILES)(expand_dataclasses(grid))

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,6 +19,9 @@ from aigc_cli.core.engine import ModelSource
 from aigc_cli.core.events import Event
 from tests.fake import FakeTextEngine
 from tests.hub_server import HubServer
+
+if TYPE_CHECKING:
+    from tests.fake_image import FakeImageEngine
 
 
 @dataclass
@@ -114,6 +117,14 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeTextEngine
         monkeypatch.setattr(FakeTextEngine, name, [])
     monkeypatch.setattr(FakeTextEngine, "closed", 0)
     return FakeTextEngine
+
+
+@pytest.fixture
+def fake_image(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeImageEngine]:
+    """Puts the scripted engine in every image model's place; any model name resolves, and none need be given."""
+    from tests.fake_image import install
+
+    return install(monkeypatch, tmp_path / "model")
 
 
 @pytest.fixture

@@ -154,9 +154,10 @@ class HubHandler(BaseHTTPRequestHandler):
         contents = (files for repository in self.hub.repositories.values() for files in (repository.files, *repository.older.values()))
         content = next(content for files in contents for content in files.values() if hashlib.sha256(content).hexdigest() == sha256)
         content = content[:-1] + b"\0" if self.hub.corrupts else content
-        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
-        if start and not self.hub.ignores_range:
-            self.send(206, content[start:], {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"})
+        first, _, last = self.headers.get("Range", "bytes=0-").removeprefix("bytes=").partition("-")
+        start, end = int(first), min(int(last) + 1, len(content)) if last else len(content)
+        if (start or last) and not self.hub.ignores_range:
+            self.send(206, content[start:end], {"Content-Range": f"bytes {start}-{end - 1}/{len(content)}"})
         else:
             self.send(200, content)
 

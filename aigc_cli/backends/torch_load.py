@@ -212,7 +212,8 @@ def memory_errors(device: str, hint: str = OUT_OF_MEMORY_HINT) -> Iterator[None]
     """Turns an allocation that failed into an OutOfMemoryError with advice."""
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        if type(error) is RuntimeError and not any(words in str(error) for words in ("allocate memory", "out of memory")):
+    except (MemoryError, RuntimeError) as error:
+        is_named = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+        if not is_named and not any(words in str(error) for words in ("allocate memory", "out of memory")):
             raise
         raise OutOfMemoryError(f"out of memory on {device}", hint) from error

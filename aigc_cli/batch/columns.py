@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aigc_cli.core.errors import UsageError
+from aigc_cli.core.sampler_names import check_sampler
 from aigc_cli.data.row import BadRowError, kind_of
 
 Cell = str | int | float | bool  # a table has text only
@@ -21,7 +22,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
 def image_columns(folder: Path) -> dict[str, Column]:
     """All that a row may set for itself, by the names of ImageRequest. folder: what the names of pictures are relative to.
 
-    Only what can be told from the cell alone is checked: ranges are ImageRequest's affair, names of schedulers an engine's.
+    Only what can be told from the cell alone is checked: ranges are ImageRequest's affair, and whether a scheduler fits the model an engine's.
     """
     picture = partial(existing_file, folder)
     return {
@@ -34,7 +35,7 @@ def image_columns(folder: Path) -> dict[str, Column]:
         "height": whole,
         "steps": whole,
         "guidance_scale": number,
-        "scheduler": filled_text,
+        "scheduler": sampler,
         "clip_skip": whole,
         "init_image": picture,
         "strength": number,
@@ -76,6 +77,11 @@ def filled_text(cell: Cell) -> str:
     if not (value := text(cell).strip()):
         raise ValueError("empty")
     return value
+
+
+def sampler(cell: Cell) -> str:
+    check_sampler(name := filled_text(cell))
+    return name
 
 
 def whole(cell: Cell) -> int:

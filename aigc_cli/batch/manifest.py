@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Container, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,13 +30,14 @@ def now() -> str:
 class Record:
     """What came of one picture. key: its identity, as the plan has it.
 
-    status: "failed" with a message, "done" with what lies on disk: file (its name in the folder), size (bytes), sha256, width, height.
+    status: "done" with what lies on disk: file (its name in the folder), size (bytes), sha256, width, height; "failed" with a message;
+    "rejected" for one that was drawn and, by its score, not kept.
     base_seed: of the run that drew it, to go on with where none is given.  time: when, in UTC.
     """
 
     index: int
     key: str
-    status: Literal["done", "failed"]
+    status: Literal["done", "failed", "rejected"]
     seed: int
     prompt: str
     file: str | None = None
@@ -55,6 +56,7 @@ class Record:
         return (json.dumps(known, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
+STATUSES = ("done", "failed", "rejected")
 FIELDS = {each.name for each in dataclasses.fields(Record)}
 
 
@@ -79,13 +81,25 @@ def drawn(item: Item, file: str, content: bytes, *, width: int, height: int, bas
 
 def failed(item: Item, message: str, *, base_seed: int) -> Record:
     """The record of a picture that could not be drawn. The next run tries it again."""
+    return without_file(item, "failed", base_seed=base_seed, message=message)
+
+
+def rejected(item: Item, score: float, *, base_seed: int) -> Record:
+    """The record of a picture that is not worth keeping. The next run knows that, and does not draw it again."""
+    return without_file(item, "rejected", base_seed=base_seed, score=score)
+
+
+def without_file(
+    item: Item, status: Literal["failed", "rejected"], *, base_seed: int, message: str | None = None, score: float | None = None
+) -> Record:
     request = item.request
     return Record(
         index=item.index,
         key=item.key,
-        status="failed",
+        status=status,
         seed=request.seed,
         prompt=request.prompt,
+        score=score,
         message=message,
         origin=item.origin or None,
         base_seed=base_seed,
@@ -139,19 +153,26 @@ def parsed(line: bytes) -> Record | None:
         record = Record(**{name: field for name, field in value.items() if name in FIELDS}) if isinstance(value, dict) else None
     except (ValueError, TypeError):
         return None
-    return record if record and isinstance(record.key, str) and record.status in ("done", "failed") else None
+    return record if record and isinstance(record.key, str) and record.status in STATUSES else None
 
 
-def find_done(folder: Path, records: Iterable[Record]) -> Generator[Caution, None, dict[str, Record]]:
-    """The pictures, by their keys, that lie in the folder as they were written, byte for byte; of those that do not it is said."""
-    latest = {record.key: record for record in records}
-    done = {key: record for key, record in latest.items() if record.status == "done"}
+def find_done(folder: Path, records: Iterable[Record], keys: Container[str]) -> Generator[Caution, None, dict[str, Record]]:
+    """Of the pictures with these keys those that lie in the folder as they were written, byte for byte; of others it is said.
+
+    A picture that another has replaced since, under its name, is none of them.
+    """
+    latest: dict[str, Record] = {}
+    holders: dict[str, str] = {}
+    for record in records:
+        latest[record.key] = record
+        if record.file:
+            holders[record.file] = record.key
+    done = {key: each for key, each in latest.items() if key in keys and each.file and holders[each.file] == key}
     there = {key: record for key, record in done.items() if size_of(folder, record) is not None}
     whole = {key: record for key, record in there.items() if is_as_written(folder, record)}
     for count, what in ((len(done) - len(there), "not there any more"), (len(there) - len(whole), "not as aigc wrote them")):
         if count:
-            hint = "those that this run asks for are drawn again"
-            yield Caution(message=f"{count} of the {len(done)} pictures in {folder / NAME} are {what}", hint=hint)
+            yield Caution(message=f"{count} of the {len(done)} pictures that were drawn before are {what}: drawn again")
     return whole
 
 
@@ -172,5 +193,5 @@ def is_as_written(folder: Path, record: Record) -> bool:
 
 
 def earlier_seed(records: Sequence[Record]) -> int | None:
-    """The base seed of the folder's latest run: a batch that was given none goes on with it."""
-    return next((record.base_seed for record in reversed(records) if record.base_seed is not None), None)
+    """The base seed of the folder's latest batch: one that was given none goes on with it. A prompt of the command line is no batch."""
+    return next((record.base_seed for record in reversed(records) if record.origin and record.base_seed is not None), None)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aigc_cli.batch.matrix import Point
-from aigc_cli.batch.prompt_template import Template, combinations, count_combinations, parse
+from aigc_cli.batch.prompt_template import Template, combinations, count_combinations
 from aigc_cli.batch.rows import MAX_RESULTS, PromptRow
 from aigc_cli.batch.wildcards import Wildcards, draw
 from aigc_cli.core.errors import UsageError
@@ -56,12 +56,12 @@ class Common:
         refuse_clash({name: value for name, value in self.settings.items() if value != DEFAULTS[name]}, self.matrix)
 
 
-def check_row(values: Mapping[str, Any], common: Common) -> None:
+def check_row(row: PromptRow, common: Common) -> None:
     """Raises: UsageError for whatever keeps a row from being drawn, as far as it can be told without a model."""
-    common.wildcards.check(parse(values["prompt"]))
-    refuse_clash(values, common.matrix)
+    common.wildcards.check(row.template)
+    refuse_clash(row.values, common.matrix)
     for point in common.matrix:
-        fields = {"seed": 0, **fields_of(values, common, point)}
+        fields = {"seed": 0, **fields_of(row.values, common, point)}
         ImageRequest(**fields | seeds_of(fields, 0))
 
 
@@ -73,7 +73,7 @@ def plan_items(rows: Sequence[PromptRow], common: Common, *, seed: int, identity
     identity: what decides what is drawn besides the requests, such as the model's revision; JSON values.
     Raises: UsageError for more than MAX_RESULTS pictures, and for a picture to begin with that cannot be read.
     """
-    templates = [parse(row.values["prompt"]) for row in rows]
+    templates = [row.template for row in rows]
     total = sum(count_combinations(each) * len(common.matrix) * number_of(row, common) for each, row in zip(templates, rows, strict=True))
     if total > MAX_RESULTS:
         raise UsageError(f"that makes {total:,} pictures, and a run draws {MAX_RESULTS:,} at most", "split the prompts, or lower -n")
@@ -161,13 +161,16 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
-def groups(items: Sequence[Item], kind: Callable[[ImageRequest], Hashable], batch_size: int) -> list[list[Item]]:
-    """Items of one kind together, as many as run at once, in the order of their first.
+def groups(items: Sequence[Item], kind: Callable[[ImageRequest], Hashable], batch_size: Callable[[ImageRequest], int]) -> list[list[Item]]:
+    """Items of one kind together, as many as run at once, in the order of their first. batch_size: how many that is for a kind.
 
     To be formed from the whole plan: what a run that is begun again finds done changes no group.
     """
     of_kind: defaultdict[Hashable, list[Item]] = defaultdict(list)
     for item in items:
         of_kind[kind(item.request)].append(item)
-    batches = [together[at : at + batch_size] for together in of_kind.values() for at in range(0, len(together), batch_size)]
+    batches: list[list[Item]] = []
+    for together in of_kind.values():
+        size = batch_size(together[0].request)
+        batches += [together[at : at + size] for at in range(0, len(together), size)]
     return sorted(batches, key=lambda batch: batch[0].index)

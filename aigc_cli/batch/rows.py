@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from aigc_cli.batch.columns import Column, made, told
+from aigc_cli.batch.prompt_template import Template, parse
 from aigc_cli.batch.source import no_column, open_prompts, spelled
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.events import Caution
@@ -25,17 +26,25 @@ class PromptRow:
     """What was given for one prompt: `prompt`, and what else it sets for itself.
 
     origin: "file:line"; empty for the prompt of the command line.
+    is_literal: nothing in the prompt is to be chosen or drawn, as in one that was spelled out before.
     """
 
     values: Mapping[str, Any]
     origin: str = ""
+    is_literal: bool = False
+
+    @property
+    def template(self) -> Template:
+        """Raises: UsageError as parse."""
+        prompt = self.values["prompt"]
+        return Template((prompt,)) if self.is_literal else parse(prompt)
 
 
 def read_rows(
     source: str,
     columns: Mapping[str, Column],
     *,
-    check: Callable[[Mapping[str, Any]], None] = lambda values: None,
+    check: Callable[[PromptRow], None] = lambda row: None,
     rejects: Path | None = None,
     stdin: BinaryIO | None = None,
 ) -> Generator[Caution, None, tuple[PromptRow, ...]]:
@@ -52,8 +61,8 @@ def read_rows(
     with open_prompts(source, columns, stdin) as prompts, rejects_file(rejects) if rejects else nullcontext() as reject:
         for rows, row in enumerate(prompts.rows(columns), 1):
             try:
-                values = values_of(row, columns)
-                check(values)
+                prompt = PromptRow(values_of(row, columns), f"{prompts.name}:{row.line}")
+                check(prompt)
             except (BadRowError, UsageError) as error:
                 bad += 1
                 message = str(error) if isinstance(error, BadRowError) else of_columns(told(error), columns)
@@ -63,7 +72,7 @@ def read_rows(
                     reject(prompts.name, row, message)
             else:
                 if len(good) < MAX_RESULTS:
-                    good.append(PromptRow(values, f"{prompts.name}:{row.line}"))
+                    good.append(prompt)
     if bad and not (rejects and good):
         raise bad_rows_error(first, bad, rows, "be used")
     if rows - bad > MAX_RESULTS:

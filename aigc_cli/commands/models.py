@@ -15,7 +15,7 @@ from aigc_cli.core.units import format_count, format_size
 from aigc_cli.options import OutputOptions, expand_dataclasses
 
 if TYPE_CHECKING:
-    from aigc_cli.models.inventory import Known
+    from aigc_cli.models.inventory import Known, KnownPart
     from aigc_cli.render.output import Output
 
 models_app = typer.Typer(help="List, download, remove and name models, and see what fits.", no_args_is_help=True)
@@ -36,7 +36,7 @@ def list_models(options: OutputOptions) -> None:
             output.write_json(known.to_json())
     else:
         rows = [row(known) for known in inventory()]
-        write_table(output, ("NAME", "STATUS", "SIZE", "PARAMETERS", "LICENCE", "MODEL"), rows)
+        write_table(output, ("NAME", "STATUS", "KIND", "SIZE", "PARAMETERS", "LICENCE", "MODEL"), rows)
 
 
 @models_app.command("show")
@@ -60,9 +60,9 @@ def show_model(name: Name, options: OutputOptions) -> None:
 @expand_dataclasses
 def pull_model(name: Name, options: OutputOptions, yes: Yes = False) -> None:
     """Download a model, or its newest revision, and print where it lies."""
-    from aigc_cli.models.check import check_model
     from aigc_cli.models.hub import fetch
     from aigc_cli.models.inventory import describe
+    from aigc_cli.models.kinds import check_any
     from aigc_cli.models.names import HubId, identify
     from aigc_cli.render.confirm import terminal_confirm
 
@@ -70,9 +70,8 @@ def pull_model(name: Name, options: OutputOptions, yes: Yes = False) -> None:
     hub_id = identify(name)
     if not isinstance(hub_id, HubId):
         raise UsageError(f"{name} is not on the Hub: there is nothing to download", "a Hub id has the form org/name")
-    path = follow(fetch(hub_id, assume_yes=yes, confirm=terminal_confirm()), output)
-    if not (hub_id.entry and hub_id.entry.modality == "image"):
-        check_model(path)
+    path = follow(fetch(hub_id, assume_yes=yes, confirm=terminal_confirm(), check=check_any), output)
+    check_any(path)
     if options.json:
         output.write_json(describe(name).to_json())
     else:
@@ -164,7 +163,7 @@ def checked_target(target: str) -> str:
 def row(known: Known) -> tuple[str, ...]:
     """A line of the list."""
     size = "-" if known.size is None else format_size(known.size)
-    return (known.name, known.status, size, parameters(known), known.licence or "-", known.target or known.id or "-")
+    return (known.name, known.status, known.modality or "-", size, parameters(known), known.licence or "-", known.target or known.id or "-")
 
 
 def fields(known: Known) -> list[tuple[str, str]]:
@@ -174,8 +173,14 @@ def fields(known: Known) -> list[tuple[str, str]]:
         "parameters": parameters(known) if known.parameters else None,
         "size": format_size(known.size) if known.size is not None else None,
         "chat_template": None if known.chat_template is None else "yes" if known.chat_template else "no",
+        "own_size": f"{known.own_size[0]} x {known.own_size[1]}" if known.own_size else None,
     }
-    return [(name.replace("_", " "), str(readable.get(name, value))) for name, value in known.to_json().items()]
+    facts = [(name, readable.get(name, value)) for name, value in known.to_json().items() if name != "parts"]
+    return [(name.replace("_", " "), str(value)) for name, value in facts] + [(part.name, part_words(part)) for part in known.parts or ()]
+
+
+def part_words(part: KnownPart) -> str:
+    return f"{part.kind}, {format_count(part.parameters)} parameters, {part.dtype}, {format_size(part.size)}"
 
 
 def parameters(known: Known) -> str:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aigc_cli.commands.output import open_output
-from aigc_cli.core.errors import ExitStatus, ModelError, UsageError
+from aigc_cli.core.errors import ExitStatus, ModelError
 from aigc_cli.core.units import format_count, format_size
 from aigc_cli.options import OutputOptions
 
 if TYPE_CHECKING:
     from aigc_cli.models.facts import Facts
     from aigc_cli.models.fit import Fit, Memory
+    from aigc_cli.models.fit_image import ImageFit
+    from aigc_cli.models.pipeline_facts import PipelineFacts
+    from aigc_cli.render.output import Output
 
 
 def fit_model(
@@ -23,16 +25,26 @@ def fit_model(
     options: OutputOptions,
 ) -> None:
     """Tell from its config whether a model fits this machine, and in which dtype; exits 4 if it does not."""
-    from aigc_cli.models.fit import fits
-    from aigc_cli.render.table import write_table
+    from aigc_cli.models.facts import Facts
+    from aigc_cli.models.gather import gather_facts
 
     output = open_output(options)
     facts = gather_facts(name)
+    fitting = fit_text(name, facts, output) if isinstance(facts, Facts) else fit_pipeline(name, facts, output)
+    if not fitting:
+        raise typer.Exit(ExitStatus.OUT_OF_MEMORY)
+
+
+def fit_text(name: str, facts: Facts, output: Output) -> bool:
+    """Tells of a language model; whether it fits."""
+    from aigc_cli.models.fit import fits
+    from aigc_cli.render.table import write_table
+
     if facts.parameters is None:
         raise ModelError(f"nobody says how many parameters {name} has", "download it first: aigc models pull")
     results = fits(facts.parameters, facts, memories())
     best = next((result for result in results if result.fits), None)
-    if options.json:
+    if output.json:
         output.write_json(
             {"name": name, **asdict(facts), "best": asdict(best) if best else None, "fits": [asdict(result) for result in results]}
         )
@@ -41,33 +53,25 @@ def fit_model(
             output, ("DEVICE", "DTYPE", "FITS", "WEIGHTS", "FREE", "CONTEXT", "KV CACHE PER 1K"), [row(result) for result in results]
         )
         output.note(verdict(name, facts, best))
-    if best is None:
-        raise typer.Exit(ExitStatus.OUT_OF_MEMORY)
+    return best is not None
 
 
-def gather_facts(name: str) -> Facts:
-    """From the files where they are here, else from the Hub, without the weights. Raises: ModelError, UsageError."""
-    from aigc_cli.models.catalogue import Builtin
-    from aigc_cli.models.check import check_model
-    from aigc_cli.models.facts import model_facts
-    from aigc_cli.models.hub_cache import cached_model
-    from aigc_cli.models.names import HubId, identify
+def fit_pipeline(name: str, facts: PipelineFacts, output: Output) -> bool:
+    """Tells of an image model; whether it fits."""
+    from aigc_cli.models.fit_image import image_fits
+    from aigc_cli.render.table import write_table
 
-    match identify(name):
-        case Builtin() as builtin:
-            return model_facts(check_model(builtin.path)[1])
-        case Path() as path:
-            return model_facts(check_model(path)[1])
-        case HubId() as hub_id:
-            if hub_id.entry and hub_id.entry.modality == "image":
-                raise UsageError(f"{name} is an image model, and fit knows language models only", "see: aigc models show")
-            if cached := cached_model(hub_id):
-                return model_facts(cached)
-            from aigc_cli.models.hub_api import inspect, remote_facts
-
-            return remote_facts(inspect(hub_id))
-        case _:
-            raise UsageError(f"{name} runs on another machine", "fit is for models that run here")
+    results = image_fits(facts, memories())
+    best = next((result for result in results if result.fits), None)
+    if output.json:
+        width, height = facts.own_size
+        known = {"pipeline": facts.pipeline, "parameters": facts.count, "width": width, "height": height, "size": facts.size}
+        output.write_json({"name": name, **known, "best": asdict(best) if best else None, "fits": [asdict(result) for result in results]})
+    else:
+        headings = ("DEVICE", "DTYPE", "FITS", "NEEDS", "FREE", "WEIGHTS", "TEXT ENCODERS", "ONE PICTURE")
+        write_table(output, headings, [image_row(result) for result in results])
+        output.note(image_verdict(name, facts, best))
+    return best is not None
 
 
 def memories() -> list[Memory]:
@@ -95,6 +99,20 @@ def row(result: Fit) -> tuple[str, ...]:
         context,
         kv_cache,
     )
+
+
+def image_row(result: ImageFit) -> tuple[str, ...]:
+    sizes = (result.needs, result.free, result.weights, result.text_encoders, max(result.denoise, result.decode))
+    return (result.device, result.dtype, "yes" if result.fits else "no", *map(format_size, sizes))
+
+
+def image_verdict(name: str, facts: PipelineFacts, best: ImageFit | None) -> str:
+    width, height = facts.own_size
+    size = f"{name} has {format_count(facts.count)} parameters and draws {width} x {height}"
+    if best is None:
+        return f"{size}: it does not fit into the free memory of this machine"
+    how = {"whole": "", "text encoders freed": " once its text encoders are freed, which happens by itself", "offload": " with --offload"}
+    return f"{size}: it fits on {best.device} in {best.dtype}{how[best.measure]}"
 
 
 def verdict(name: str, facts: Facts, best: Fit | None) -> str:

@@ -25,7 +25,7 @@ _aigc_models=(
 
 _aigc_is_command() {
     case "$1|$2" in
-        '|chat' | '|complete' | '|finetune' | '|show' | '|grid' | '|upscale' | '|export' | '|report' | '|doctor' | '|completion' | '|models' | '|config' | 'models|list' | 'models|show' | 'models|pull' | 'models|rm' | 'models|alias' | 'models|fit' | 'config|list' | 'config|get' | 'config|set' | 'config|unset' | 'config|path') return 0 ;;
+        '|chat' | '|complete' | '|image' | '|finetune' | '|show' | '|grid' | '|upscale' | '|export' | '|report' | '|doctor' | '|completion' | '|models' | '|config' | 'models|list' | 'models|show' | 'models|pull' | 'models|rm' | 'models|alias' | 'models|fit' | 'config|list' | 'config|get' | 'config|set' | 'config|unset' | 'config|path') return 0 ;;
         *) return 1 ;;
     esac
 }
@@ -35,6 +35,7 @@ _aigc_options() {
         '') echo '--version -h --help' ;;
         'chat') echo '-m --model --device --dtype --base-url --yes --adapter --temperature --top-p --top-k --min-p --typical-p --repetition-penalty --presence-penalty --frequency-penalty --no-repeat-ngram-size --logit-bias --seed --max-new-tokens --min-new-tokens --stop --truncate --json -q --quiet -v --verbose --traceback -f --file -s --system --load -h --help' ;;
         'complete') echo '-m --model --device --dtype --base-url --yes --adapter --temperature --top-p --top-k --min-p --typical-p --repetition-penalty --presence-penalty --frequency-penalty --no-repeat-ngram-size --logit-bias --seed --max-new-tokens --min-new-tokens --stop --truncate --json -q --quiet -v --verbose --traceback -f --file -s --system --raw --instruct -n -o --output --separator --num-beams --early-stopping --length-penalty -h --help' ;;
+        'image') echo '-m --model --device --dtype --adapter --controlnet --vae --embedding --cache --offload --compile --yes --negative-prompt --width --height --steps --guidance-scale --scheduler --clip-skip --seed --variation --variation-seed --init-image --strength --mask --outpaint --control-image --control-scale --prompts -n --matrix --wildcards --batch-size --skip-bad --score --aesthetic --best-of --draft-steps --keep --min-score -o --output --filename --format --quality --overwrite --no-metadata --grid --webpage --preview --json -q --quiet -v --verbose --traceback --from -h --help' ;;
         'finetune') echo '-m --model --device --dtype --yes --validation --test --val-split --test-split --raw --instruct --train-on --max-length --packing --skip-bad --method --freeze-layers --train-layers --lora-rank --lora-alpha --lora-dropout --target-modules --from-scratch --vocab-size --continue --optimizer --learning-rate --schedule --warmup --decay --weight-decay --max-grad-norm --label-smoothing --gradient-checkpointing --epochs --max-steps --batch-size --gradient-accumulation-steps --eval-steps --save-steps --keep --early-stopping-patience --seed --samples --metric --metric-samples --max-eval-samples --max-new-tokens -o --output --config --dry-run --resume --overwrite --tensorboard --html --json -q --quiet -v --verbose --traceback -h --help' ;;
         'show') echo '--json -q --quiet -v --verbose --traceback -h --help' ;;
         'grid') echo '-o --output --json -q --quiet -v --verbose --traceback --columns --cell --captions --no-captions --overwrite -h --help' ;;
@@ -111,6 +112,46 @@ _aigc_option() {
         'complete|--separator') kind='text' ;;
         'complete|--num-beams') kind='text' ;;
         'complete|--length-penalty') kind='text' ;;
+        'image|-m' | 'image|--model') kind='model' ;;
+        'image|--device') kind='words auto cpu cuda mps' ;;
+        'image|--dtype') kind='words auto float32 bfloat16 float16' ;;
+        'image|--adapter') kind='text' ;;
+        'image|--controlnet') kind='file' ;;
+        'image|--vae') kind='file' ;;
+        'image|--embedding') kind='file' ;;
+        'image|--negative-prompt') kind='text' ;;
+        'image|--width') kind='text' ;;
+        'image|--height') kind='text' ;;
+        'image|--steps') kind='text' ;;
+        'image|--guidance-scale') kind='text' ;;
+        'image|--scheduler') kind='text' ;;
+        'image|--clip-skip') kind='text' ;;
+        'image|--seed') kind='text' ;;
+        'image|--variation') kind='text' ;;
+        'image|--variation-seed') kind='text' ;;
+        'image|--init-image') kind='file' ;;
+        'image|--strength') kind='text' ;;
+        'image|--mask') kind='file' ;;
+        'image|--outpaint') kind='text' ;;
+        'image|--control-image') kind='file' ;;
+        'image|--control-scale') kind='text' ;;
+        'image|--prompts') kind='text' ;;
+        'image|-n') kind='text' ;;
+        'image|--matrix') kind='text' ;;
+        'image|--wildcards') kind='file' ;;
+        'image|--batch-size') kind='text' ;;
+        'image|--score') kind='text' ;;
+        'image|--aesthetic') kind='file' ;;
+        'image|--best-of') kind='text' ;;
+        'image|--draft-steps') kind='text' ;;
+        'image|--keep') kind='text' ;;
+        'image|--min-score') kind='text' ;;
+        'image|-o' | 'image|--output') kind='file' ;;
+        'image|--filename') kind='text' ;;
+        'image|--format') kind='words png jpeg webp' ;;
+        'image|--quality') kind='text' ;;
+        'image|--preview') kind='words every final none' ;;
+        'image|--from') kind='file' ;;
         'finetune|-m' | 'finetune|--model') kind='model' ;;
         'finetune|--device') kind='words auto cpu cuda mps' ;;
         'finetune|--dtype') kind='words auto float32 bfloat16 float16' ;;
@@ -174,9 +215,10 @@ _aigc_option() {
 
 _aigc_argument() {
     case "$1|$2" in
-        '|1') echo 'words chat complete finetune show grid upscale export report doctor completion models config' ;;
+        '|1') echo 'words chat complete image finetune show grid upscale export report doctor completion models config' ;;
         'chat|1') echo 'text' ;;
         'complete|1') echo 'text' ;;
+        'image|1') echo 'text' ;;
         'finetune|'*) echo 'text' ;;
         'show|'*) echo 'file' ;;
         'grid|'*) echo 'file' ;;
@@ -192,10 +234,10 @@ _aigc_argument() {
         'models alias|2') echo 'model' ;;
         'models fit|1') echo 'model' ;;
         'config|1') echo 'words list get set unset path' ;;
-        'config get|1') echo 'words model device dtype system temperature top_p top_k min_p repetition_penalty max_new_tokens truncate base_url api_key_env timeout' ;;
-        'config set|1') echo 'words model device dtype system temperature top_p top_k min_p repetition_penalty max_new_tokens truncate base_url api_key_env timeout' ;;
+        'config get|1') echo 'words model image_model device dtype system temperature top_p top_k min_p repetition_penalty max_new_tokens truncate base_url api_key_env timeout' ;;
+        'config set|1') echo 'words model image_model device dtype system temperature top_p top_k min_p repetition_penalty max_new_tokens truncate base_url api_key_env timeout' ;;
         'config set|2') echo 'setting' ;;
-        'config unset|1') echo 'words model device dtype system temperature top_p top_k min_p repetition_penalty max_new_tokens truncate base_url api_key_env timeout' ;;
+        'config unset|1') echo 'words model image_model device dtype system temperature top_p top_k min_p repetition_penalty max_new_tokens truncate base_url api_key_env timeout' ;;
     esac
 }
 

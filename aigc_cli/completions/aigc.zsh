@@ -48,6 +48,7 @@ _aigc() {
     local -a commands=(
         'chat:Talk with a model; with a message, or one piped in, one reply and out.'
         'complete:Continue a text, or follow an instruction on one.'
+        'image:Draw pictures from text: one, or a file full of prompts that survives being killed.'
         'finetune:Train a model on your own data: checked first, resumable after anything, measured before and after.'
         'show:Show how pictures were made: by aigc, A1111 or ComfyUI, as far as they tell.'
         'grid:Put pictures on one contact sheet, with their prompts and seeds.'
@@ -70,6 +71,7 @@ _aigc() {
             case $words[1] in
                 chat) _aigc_command_chat ;;
                 complete) _aigc_command_complete ;;
+                image) _aigc_command_image ;;
                 finetune) _aigc_command_finetune ;;
                 show) _aigc_command_show ;;
                 grid) _aigc_command_grid ;;
@@ -168,6 +170,70 @@ _aigc_command_complete() {
         '(--num-beams)--num-beams=[Beam search with this many beams; the text comes at the end.]:num-beams: ' \
         '(--early-stopping)--early-stopping[End beam search when enough beams have ended.]' \
         '(--length-penalty)--length-penalty=[Beam search\: above 0 favours long texts.]:length-penalty: ' \
+        '(-h --help)-h[Show this message and exit.]' \
+        '(-h --help)--help[Show this message and exit.]' \
+        '1:prompt: '
+}
+
+_aigc_command_image() {
+    _arguments -s -S \
+        '(-m --model)-m[Built-in name, alias, diffusers folder, checkpoint file, or Hub id.]:model:_aigc_model_names' \
+        '(-m --model)--model=[Built-in name, alias, diffusers folder, checkpoint file, or Hub id.]:model:_aigc_model_names' \
+        '(--device)--device=[auto, cpu, cuda, cuda\:N or mps.]:device:(auto cpu cuda mps)' \
+        '(--dtype)--dtype=[Number format of the weights.]:dtype:(auto float32 bfloat16 float16)' \
+        '*--adapter=[LoRA of diffusers, PEFT or kohya; repeatable.]:adapter: ' \
+        '(--controlnet)--controlnet=[ControlNet, for --control-image.]:controlnet:_files' \
+        '(--vae)--vae=[VAE in place of the model'\''s own.]:vae:_files' \
+        '*--embedding=[Textual inversion\: a word that prompts may use; repeatable.]:embedding:_files' \
+        '(--cache)--cache[Reuse work between steps\: faster, and not the same picture.]' \
+        '(--offload)--offload[Keep on the GPU only what is at work.]' \
+        '(--compile)--compile[Compile the model first\: pays for many pictures.]' \
+        '(--yes)--yes[Do not ask before a large download.]' \
+        '(--negative-prompt)--negative-prompt=[What not to draw.]:negative-prompt: ' \
+        '(--width)--width=[Pixels.]:width: ' \
+        '(--height)--height=[Pixels.]:height: ' \
+        '(--steps)--steps=[Steps of denoising.]:steps: ' \
+        '(--guidance-scale)--guidance-scale=[How strictly to follow the prompt.]:guidance-scale: ' \
+        '(--scheduler)--scheduler=[Sampler\: ddim, euler, euler-a, dpm++2m, dpm++2m-karras, unipc, lcm ...]:scheduler: ' \
+        '(--clip-skip)--clip-skip=[Layers of the text encoder to leave out at its end.]:clip-skip: ' \
+        '(--seed)--seed=[Same seed, same picture; without one it is drawn and reported.]:seed: ' \
+        '(--variation)--variation=[Share of the noise from another seed\: 0.1 changes a little.]:variation: ' \
+        '(--variation-seed)--variation-seed=[That other seed; counts up with -n.]:variation-seed: ' \
+        '(--init-image)--init-image=[Picture to begin with.]:init-image:_files' \
+        '(--strength)--strength=[How much of it may change\: 0 nothing, 1 all.]:strength: ' \
+        '(--mask)--mask=[Draw anew only where this picture is white.]:mask:_files' \
+        '(--outpaint)--outpaint=[Pixels to add on every side.]:outpaint: ' \
+        '(--control-image)--control-image=[Picture that the ControlNet follows.]:control-image:_files' \
+        '(--control-scale)--control-scale=[How closely.]:control-scale: ' \
+        '(--prompts)--prompts=[Prompts\: .txt, .csv, .tsv, .json, .jsonl; - is stdin. Begun again, it goes on.]:prompts: ' \
+        '(-n)-n[Pictures of each prompt.]:n: ' \
+        '*--matrix=[Every combination of values; repeatable.]:matrix: ' \
+        '*--wildcards=[Where __animal__ finds animal.txt; repeatable.]:wildcards:_files' \
+        '(--batch-size)--batch-size=[Pictures drawn together.]:batch-size: ' \
+        '(--skip-bad)--skip-bad[Leave bad rows out, into rejects.jsonl.]' \
+        '(--score)--score=[Score pictures\: clip, a CLIP folder or Hub id.]:score: ' \
+        '(--aesthetic)--aesthetic=[Score by this aesthetic head on CLIP instead.]:aesthetic:_files' \
+        '(--best-of)--best-of=[Draw so many, keep the best.]:best-of: ' \
+        '(--draft-steps)--draft-steps=[With --best-of\: choose among drafts of so many steps.]:draft-steps: ' \
+        '(--keep)--keep=[With --best-of\: how many are kept.]:keep: ' \
+        '(--min-score)--min-score=[Keep none that scores less.]:min-score: ' \
+        '(-o --output)-o[Where they go; - is stdout, for one.]:output:_files' \
+        '(-o --output)--output=[Where they go; - is stdout, for one.]:output:_files' \
+        '(--filename)--filename=[Names of the files.]:filename: ' \
+        '(--format)--format=[Of the files.]:format:(png jpeg webp)' \
+        '(--quality)--quality=[1 to 100, of JPEG and WebP (100\: lossless).]:quality: ' \
+        '(--overwrite)--overwrite[Draw all anew and replace files that are there.]' \
+        '(--no-metadata)--no-metadata[Do not write into the files how they were made.]' \
+        '(--grid)--grid[Also a contact sheet, grid.png.]' \
+        '(--webpage)--webpage[Also a gallery of the folder, index.html.]' \
+        '(--preview)--preview=[Pictures in the terminal\: every step, final ones, none.]:preview:(every final none)' \
+        '(--json)--json[Events as JSON lines on stdout.]' \
+        '(-q --quiet)-q[No notes on stderr.]' \
+        '(-q --quiet)--quiet[No notes on stderr.]' \
+        '(-v --verbose)-v[More notes on stderr.]' \
+        '(-v --verbose)--verbose[More notes on stderr.]' \
+        '(--traceback)--traceback[Show the Python traceback of an error.]' \
+        '(--from)--from=[Draw this picture again, with the changes that are given.]:from:_files' \
         '(-h --help)-h[Show this message and exit.]' \
         '(-h --help)--help[Show this message and exit.]' \
         '1:prompt: '
@@ -513,7 +579,7 @@ _aigc_command_config_get() {
         '(--traceback)--traceback[Show the Python traceback of an error.]' \
         '(-h --help)-h[Show this message and exit.]' \
         '(-h --help)--help[Show this message and exit.]' \
-        '1:key:(model device dtype system temperature top_p top_k min_p repetition_penalty max_new_tokens truncate base_url api_key_env timeout)'
+        '1:key:(model image_model device dtype system temperature top_p top_k min_p repetition_penalty max_new_tokens truncate base_url api_key_env timeout)'
 }
 
 _aigc_command_config_set() {
@@ -526,7 +592,7 @@ _aigc_command_config_set() {
         '(--traceback)--traceback[Show the Python traceback of an error.]' \
         '(-h --help)-h[Show this message and exit.]' \
         '(-h --help)--help[Show this message and exit.]' \
-        '1:key:(model device dtype system temperature top_p top_k min_p repetition_penalty max_new_tokens truncate base_url api_key_env timeout)' \
+        '1:key:(model image_model device dtype system temperature top_p top_k min_p repetition_penalty max_new_tokens truncate base_url api_key_env timeout)' \
         '2:value:_aigc_setting'
 }
 
@@ -540,7 +606,7 @@ _aigc_command_config_unset() {
         '(--traceback)--traceback[Show the Python traceback of an error.]' \
         '(-h --help)-h[Show this message and exit.]' \
         '(-h --help)--help[Show this message and exit.]' \
-        '1:key:(model device dtype system temperature top_p top_k min_p repetition_penalty max_new_tokens truncate base_url api_key_env timeout)'
+        '1:key:(model image_model device dtype system temperature top_p top_k min_p repetition_penalty max_new_tokens truncate base_url api_key_env timeout)'
 }
 
 _aigc_command_config_path() {

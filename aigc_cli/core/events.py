@@ -185,8 +185,21 @@ class ImageStep(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ImagesPlanned(Event):
+    """What a run is to draw: `pictures` in all, of which `done` are there from an earlier run. seed: of its first row."""
+
+    event: ClassVar[str] = "images_planned"
+    pictures: int
+    done: int
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImageSaved(Event):
-    """A picture is on disk. score: how well it fits its prompt, where that was asked for."""
+    """A picture is on disk. index: in the plan, from 0.  path: "-" for stdout.  score: how well it fits its prompt.
+
+    origin: "file:line" of its row.  was_there: since an earlier run.
+    """
 
     event: ClassVar[str] = "image"
     index: int
@@ -195,6 +208,35 @@ class ImageSaved(Event):
     width: int
     height: int
     score: float | None = None
+    prompt: str | None = None
+    origin: str | None = None
+    was_there: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRejected(Event):
+    """A picture was drawn and, by its score, not kept."""
+
+    event: ClassVar[str] = "image_rejected"
+    index: int
+    seed: int
+    score: float
+    prompt: str | None = None
+    origin: str | None = None
+    was_there: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFailed(Event):
+    """A picture could not be drawn, and the run goes on."""
+
+    event: ClassVar[str] = "image_failed"
+    index: int
+    seed: int
+    message: str
+    hint: str = ""
+    prompt: str | None = None
+    origin: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

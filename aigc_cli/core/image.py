@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Hashable, Sequence
+from collections.abc import Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol
@@ -99,12 +99,17 @@ class ImageEngineOptions(EngineOptions):
     """How to open an engine that draws. adapters: LoRA files or folders, with the share of each.
 
     controlnet: of the model's family, a folder or file.  vae: in place of the model's own.  embeddings: textual inversions,
-    each a word that prompts may then use.
+    each a word that prompts may then use.  cache: what the denoiser's deep layers made of one step serves the next too, which is
+    faster and changes the picture a little.  offload: parts wait in main memory and are on the GPU only while they are used.
+    compile: the denoiser's repeated blocks are compiled by torch, which costs a minute and pays over many pictures on a GPU.
     """
 
     controlnet: Path | None = None
     vae: Path | None = None
     embeddings: tuple[Path, ...] = ()
+    cache: bool = False
+    offload: bool = False
+    compile: bool = False
 
 
 class ImageEngine(Protocol):
@@ -123,12 +128,33 @@ class ImageEngine(Protocol):
         """Of a request that is complete: those of one kind can run in one batch."""
         ...
 
+    def batch_size(self, request: ImageRequest) -> int:
+        """How many requests of this one's kind run well together. The request is complete; on one machine the answer is always the same."""
+        ...
+
+    def encode_ahead(self, requests: Sequence[ImageRequest]) -> Iterator[Event]:
+        """Encodes the prompts of a whole run, each once, telling of it in Progress; then gives up the text encoders if it can.
+
+        requests: complete, and all that will be drawn from here on: where the encoders were given up, `stream` refuses other prompts.
+        What may differ later is what prompts do not depend on, such as seed, size and steps.
+        Raises: OutOfMemoryError.
+        """
+        ...
+
+    def use_less_memory(self) -> str | None:
+        """Takes the next measure against an OutOfMemoryError and says which, in words for the user; None when nothing is left."""
+        ...
+
     def stream(self, requests: Sequence[ImageRequest], previews: Previews = "none") -> Generator[Event, None, None]:
         """Draws complete requests of one kind together: an ImageStep for each after every step, at last a Drawn for each.
 
         Closing the generator stops the work within a step.
-        Raises: OutOfMemoryError, UsageError.
+        Raises: OutOfMemoryError, UsageError, or AigcError for whatever else went wrong in the model.
         """
+        ...
+
+    def peak_memory(self) -> int:
+        """Bytes: the most that the process, or the device, has taken so far."""
         ...
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from aigc_cli.core.engine import SourceKind
 from aigc_cli.core.errors import ModelError
-from aigc_cli.models.checkpoints import identify_checkpoint
+from aigc_cli.models.checkpoints import identify_checkpoint, is_adapter
 from aigc_cli.models.headers import DamagedFileError, Header, read_gguf_header, read_safetensors_header
 
 CONFIG, ADAPTER_CONFIG, PIPELINE_INDEX = "config.json", "adapter_config.json", "model_index.json"
@@ -70,12 +70,14 @@ def check_folder(folder: Path) -> None:
 
 def check_config(folder: Path) -> None:
     if (folder / PIPELINE_INDEX).exists():
-        raise ModelError(f"{folder} holds an image model, not a language model", f"it is a diffusers pipeline: it has a {PIPELINE_INDEX}")
+        raise ModelError(f"{folder} holds an image model, not a language model", f'it draws: aigc image -m {folder} "..."')
     if not (folder / CONFIG).exists():
         if (folder / ADAPTER_CONFIG).exists():
             raise ModelError(f"{folder} is an adapter, which goes on top of a model", adapter_usage(folder))
         raise ModelError(f"{folder} holds no language model: it has no {CONFIG}", what_else_is_there(folder))
     config = read_json(folder / CONFIG)
+    if part := config.get("_class_name"):  # as diffusers writes it
+        raise ModelError(f"{folder} holds one part of an image model, a {part}", whole_pipeline(folder))
     architectures = config.get("architectures") or []
     if not isinstance(architectures, list):
         raise ModelError(f"{folder / CONFIG} is damaged: its architectures are no list", FETCH_AGAIN)
@@ -95,8 +97,20 @@ def adapter_usage(folder: Path) -> str:
     return f"use it with the model it was trained on: -m {base or 'MODEL'} --adapter {folder}"
 
 
+def whole_pipeline(folder: Path) -> str:
+    """A hint for the folder of one part."""
+    above = folder.absolute().parent
+    return f'name the whole of it: aigc image -m {above} "..."' if (above / PIPELINE_INDEX).exists() else "take the whole model it is from"
+
+
 def what_else_is_there(folder: Path) -> str:
     """A hint for a folder that is none of transformers'."""
+    for file in files_with(folder, (".safetensors",)):
+        shapes = read_header(file).shapes
+        if identify_checkpoint(shapes):
+            return f'it holds an image model: aigc image -m {file} "..."'
+        if is_adapter(shapes):
+            return f"it holds an adapter, which goes on top of a model: -m MODEL --adapter {file}"
     if ggufs := sorted(folder.glob("*.gguf")):
         return f"name the GGUF file in it: -m {ggufs[0]}"
     if pickles := files_with(folder, PICKLES):

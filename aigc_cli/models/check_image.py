@@ -24,6 +24,7 @@ from aigc_cli.models.check import (
     read_header,
     read_json,
     shorten,
+    whole_pipeline,
 )
 from aigc_cli.models.checkpoints import identify_checkpoint, is_adapter
 
@@ -75,12 +76,16 @@ def read_pipeline(folder: Path) -> dict[str, tuple[str, str]]:
     """The parts of a pipeline that it has: library and class of each, by the folder's name. Raises: ModelError."""
     if not (folder / PIPELINE_INDEX).exists():
         raise ModelError(f"{folder} holds no image model: it has no {PIPELINE_INDEX}", what_else_is_there(folder))
-    index = read_json(folder / PIPELINE_INDEX)
+    return pipeline_parts(read_json(folder / PIPELINE_INDEX), folder)
+
+
+def pipeline_parts(index: dict[str, Any], holder: Path | str) -> dict[str, tuple[str, str]]:
+    """Of an index that is read. holder: the folder or repository it came from, for messages. Raises: ModelError."""
     if not isinstance(index.get("_class_name"), str):
-        raise needs_code(folder) if isinstance(index.get("_class_name"), list) else no_pipeline(folder)
+        raise needs_code(holder) if isinstance(index.get("_class_name"), list) else no_pipeline(holder)
     parts = dict(pairs(index))
     if not parts:
-        raise no_pipeline(folder)
+        raise no_pipeline(holder)
     return parts
 
 
@@ -90,12 +95,12 @@ def pairs(index: dict[str, Any]) -> Iterator[tuple[str, tuple[str, str]]]:
             yield part, (value[0], value[1])
 
 
-def no_pipeline(folder: Path) -> ModelError:
-    return ModelError(f"{folder / PIPELINE_INDEX} describes no pipeline", FETCH_AGAIN)
+def no_pipeline(holder: Path | str) -> ModelError:
+    return ModelError(f"the {PIPELINE_INDEX} of {holder} describes no pipeline", FETCH_AGAIN)
 
 
-def needs_code(folder: Path) -> ModelError:
-    return ModelError(f"{folder} needs Python code of its own", "aigc never runs code that comes with a model: use another one")
+def needs_code(holder: Path | str) -> ModelError:
+    return ModelError(f"{holder} needs Python code of its own", "aigc never runs code that comes with a model: use another one")
 
 
 def part_weights(folder: Path) -> list[Path]:
@@ -133,7 +138,11 @@ def what_else_is_there(folder: Path) -> str:
     """A hint for a folder that is no pipeline's."""
     if holds_text_model(folder):
         return f'it holds a language model: aigc complete -m {folder} "..."'
+    if (folder / CONFIG).exists() and "_class_name" in read_json(folder / CONFIG):
+        return whole_pipeline(folder)
     for file in files_with(folder, (".safetensors",)):
         if identify_checkpoint(read_header(file).shapes):
             return f"name the checkpoint in it: -m {file}"
+        if is_adapter(read_header(file).shapes):
+            return f"it holds an adapter, which goes on top of a model: -m MODEL --adapter {file}"
     return A_PIPELINE

@@ -33,8 +33,13 @@ def identify_checkpoint(shapes: Shapes) -> Checkpoint | None:
     denoiser = {name.removeprefix(PREFIX): shape for name, shape in shapes.items()}
     for family, repo, fits in FAMILIES:
         if fits(denoiser):
-            return Checkpoint(family, repo, any(name.startswith(VAE) for name in shapes))
+            return Checkpoint(family, repo, is_whole(shapes))
     return None
+
+
+def is_whole(shapes: Shapes) -> bool:
+    """Whether text encoders and VAE are in the file too."""
+    return any(name.startswith(VAE) for name in shapes)
 
 
 def is_adapter(shapes: Shapes) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 from huggingface_hub import constants
@@ -20,19 +20,22 @@ from aigc_cli.models.hub_download import download
 from aigc_cli.models.names import HubId
 
 ASK_ABOVE = 10**9  # bytes
+Look = Callable[[RemoteModel], None]  # raises ModelError for a repository of another kind
 
 
 def fetch(
-    hub_id: HubId, *, assume_yes: bool = False, confirm: Confirm | None = None, check: Check = check_model
+    hub_id: HubId, *, assume_yes: bool = False, confirm: Confirm | None = None, check: Check = check_model, look: Look | None = None
 ) -> Generator[Event, None, Path]:
-    """The newest commit of the model's revision: its folder or GGUF file in the cache, downloaded as far as need be.
+    """The newest commit of the model's revision: its folder or single file in the cache, downloaded as far as need be.
 
-    check: tells, without a network, whether what is here is the whole model.
+    check: tells, without a network, whether what is here is the whole model.  look: at what the Hub has, before a download.
     Raises: ModelError for what the Hub does not give, a disk that is too small, or a user who declines.
     """
     if is_offline():
         return (yield from fetch_offline(hub_id, check))
     model = inspect(hub_id)
+    if look:
+        look(model)
     if model.bytes_to_come():
         yield from announce(model, assume_yes, confirm)
     return (yield from download(model))

@@ -12,7 +12,7 @@ from huggingface_hub import HfApi, constants, get_session, hf_hub_url
 from huggingface_hub.utils import build_hf_headers, disable_progress_bars, hf_raise_for_status  # type: ignore[attr-defined]
 
 from aigc_cli.core.errors import ModelError
-from aigc_cli.models.check import CONFIG
+from aigc_cli.models.check import CONFIG, PIPELINE_INDEX
 from aigc_cli.models.facts import Facts, config_facts
 from aigc_cli.models.hub_cache import COMMIT, repo_folder
 from aigc_cli.models.hub_errors import NOT_A_HUB, translated
@@ -36,7 +36,7 @@ class RemoteFile:
 class RemoteModel:
     """A revision of a repository, pinned to its commit, and the files of it that loading needs.
 
-    parameters: as the Hub counted them in the files' headers; None where it did not.
+    parameters: as the Hub counted them in the files' headers; None where it did not.  architecture: as a GGUF file says.
     """
 
     id: HubId
@@ -44,6 +44,7 @@ class RemoteModel:
     files: tuple[RemoteFile, ...]
     licence: str | None = None
     parameters: int | None = None
+    architecture: str | None = None
 
     @property
     def size(self) -> int:
@@ -86,10 +87,12 @@ def inspect(hub_id: HubId) -> RemoteModel:
             raise ModelError(f"{constants.ENDPOINT} does not answer as the Hub does", NOT_A_HUB) from error
     if not COMMIT.fullmatch(info.sha or ""):
         raise ModelError(f"{constants.ENDPOINT} does not say which commit {hub_id} is", NOT_A_HUB)
-    files = tuple(found[name] for name in choose_files(hub_id.repo, found, hub_id.file))
+    index = remote_json(hub_id, str(info.sha), PIPELINE_INDEX) if PIPELINE_INDEX in found and not hub_id.file else None
+    files = tuple(found[name] for name in choose_files(hub_id.repo, found, hub_id.file, index))
     licence = info.card_data.get("license") if info.card_data else None
-    parameters = info.safetensors.total if info.safetensors else (info.gguf or {}).get("total")
-    return RemoteModel(hub_id, str(info.sha), files, licence, parameters)
+    gguf = info.gguf or {}
+    parameters = info.safetensors.total if info.safetensors else gguf.get("total")
+    return RemoteModel(hub_id, str(info.sha), files, licence, parameters, gguf.get("architecture"))
 
 
 def be_quiet() -> None:
@@ -110,13 +113,17 @@ def remote_facts(model: RemoteModel) -> Facts:
     """What the Hub and the model's config say, without its weights. Raises: ModelError."""
     size = sum(file.size for file in model.files if file.name.endswith((".safetensors", ".gguf")))
     if all(file.name != CONFIG for file in model.files):
-        return Facts(parameters=model.parameters, size=size)
-    url = hf_hub_url(model.id.repo, CONFIG, revision=model.commit)
-    with translated(model.id):
+        return Facts(architecture=model.architecture, parameters=model.parameters, size=size)
+    return config_facts(remote_json(model.id, model.commit, CONFIG), parameters=model.parameters, size=size)
+
+
+def remote_json(hub_id: HubId, commit: str, name: str) -> dict[str, Any]:
+    """One of a repository's small files. Raises: ModelError."""
+    url = hf_hub_url(hub_id.repo, name, revision=commit)
+    with translated(hub_id):
         try:
             response = get_session().get(url, headers=build_hf_headers(), timeout=TIMEOUT)
             hf_raise_for_status(response)
-            config = dict(response.json())
+            return dict(response.json())
         except (ValueError, TypeError) as error:
-            raise ModelError(f"the {CONFIG} of {model.id} is no JSON object", NOT_A_HUB) from error
-    return config_facts(config, parameters=model.parameters, size=size)
+            raise ModelError(f"the {name} of {hub_id} is no JSON object", NOT_A_HUB) from error

@@ -10,10 +10,24 @@ from typing import Any, Literal
 from aigc_cli.installation import folder_size
 from aigc_cli.models.aliases import read_aliases
 from aigc_cli.models.catalogue import BUILTINS, Builtin, Entry, catalogue, entry_of
-from aigc_cli.models.check import check_model
-from aigc_cli.models.facts import model_facts
+from aigc_cli.models.check import read_header
+from aigc_cli.models.checkpoints import identify_checkpoint
+from aigc_cli.models.facts import commonest, model_facts
 from aigc_cli.models.hub_cache import CachedModel, cached_model, cached_models
+from aigc_cli.models.kinds import cached_modality, check_any, modality
 from aigc_cli.models.names import HubId, RemoteName, identify
+from aigc_cli.models.pipeline_facts import folder_pipeline
+
+
+@dataclass(frozen=True)
+class KnownPart:
+    """A network of an image model. size: bytes of its weights on disk."""
+
+    name: str
+    kind: str
+    parameters: int
+    dtype: str | None
+    size: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +36,7 @@ class Known:
 
     status: "available" is one that the catalogue names and the Hub has; "in part" a download that was cut.
     target: what an alias stands for.  parameters: the card's words, or a count.  size: bytes on disk.
+    Of an image model, architecture is the pipeline's class; own_size: width and height that it was made for; parts: its networks.
     """
 
     name: str
@@ -40,6 +55,8 @@ class Known:
     context_length: int | None = None
     dtype: str | None = None
     chat_template: bool | None = None
+    own_size: tuple[int, int] | None = None
+    parts: tuple[KnownPart, ...] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Only what is known."""
@@ -57,7 +74,8 @@ def inventory() -> Iterator[Known]:
     for model in cached.values():
         entry = entry_of(model.repo)
         status: Literal["in part", "downloaded"] = "downloaded" if model.is_whole else "in part"
-        yield Known(name=entry.alias if entry else model.repo, status=status, size=model.size, **card(model.repo, entry))
+        facts = {"modality": cached_modality(model)} | card(model.repo, entry)
+        yield Known(name=entry.alias if entry else model.repo, status=status, size=model.size, **facts)
     for entry in catalogue().values():
         if entry.id.casefold() not in cached:
             yield Known(name=entry.alias, status="available", **card(entry.id, entry))
@@ -82,19 +100,20 @@ def describe(name: str) -> Known:
         case HubId() as hub_id:
             return describe_hub(name, hub_id)
         case Path() as path:
-            _, path = check_model(path)
+            path = check_any(path)
             return Known(name=name, status="local", path=path.absolute(), **facts_on_disk(path))
 
 
 def describe_builtin(builtin: Builtin) -> Known:
-    _, path = check_model(builtin.path)
-    return Known(name=builtin.name, status="built-in", path=path, modality=builtin.modality, mode=builtin.mode, **facts_on_disk(path))
+    path = check_any(builtin.path)
+    facts = facts_on_disk(path) | {"modality": builtin.modality, "mode": builtin.mode}
+    return Known(name=builtin.name, status="built-in", path=path, **facts)
 
 
 def describe_hub(name: str, hub_id: HubId) -> Known:
     cached = find_cached(hub_id)
     facts = card(hub_id.repo, hub_id.entry)
-    path = cached_model(hub_id)
+    path = cached_model(hub_id, check_any)
     if path:
         commit = path.name if path.is_dir() else path.parent.name
         facts |= facts_on_disk(path) | {"path": path, "commit": commit}
@@ -107,12 +126,36 @@ def find_cached(hub_id: HubId) -> CachedModel | None:
 
 
 def facts_on_disk(path: Path) -> dict[str, Any]:
+    kind = modality(path)
+    size = folder_size(path) if path.is_dir() else path.stat().st_size
+    if kind == "image":
+        return {"modality": kind, "size": size} | pipeline_facts_on_disk(path)
     facts = model_facts(path)
     return {
+        "modality": kind,
         "architecture": facts.architecture,
         "parameters": facts.parameters,
         "dtype": facts.dtype,
         "context_length": facts.context_length,
         "chat_template": facts.has_chat_template,
-        "size": folder_size(path) if path.is_dir() else facts.size,
+        "size": size,
+    }
+
+
+def pipeline_facts_on_disk(path: Path) -> dict[str, Any]:
+    if path.is_file():  # what completes it may not be here
+        header = read_header(path)
+        checkpoint = identify_checkpoint(header.shapes)
+        return {
+            "architecture": checkpoint.family if checkpoint else None,
+            "licence": header.metadata.get("modelspec.license"),  # github.com/Stability-AI/ModelSpec
+            "parameters": header.parameters.total(),
+            "dtype": commonest(header.parameters),
+        }
+    facts = folder_pipeline(path)
+    return {
+        "architecture": facts.pipeline,
+        "parameters": facts.count,
+        "own_size": facts.own_size,
+        "parts": tuple(KnownPart(part.name, part.kind, part.count, part.dtype, part.size) for part in facts.parts),
     }

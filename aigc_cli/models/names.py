@@ -15,12 +15,12 @@ from aigc_cli.models.catalogue import BUILTINS, Builtin, Entry, catalogue, entry
 from aigc_cli.models.check import WEIGHT_SUFFIXES
 
 REPOSITORY = r"(?P<repo>[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)"
-HUB_ID = re.compile(REPOSITORY + r"(@(?P<revision>[\w.-]+(/[\w.-]+)*))?(:(?P<file>[\w.-]+\.gguf))?", re.ASCII)
+HUB_ID = re.compile(REPOSITORY + r"(@(?P<revision>[\w.-]+(/[\w.-]+)*))?(:(?P<file>[\w.-]+\.(gguf|safetensors)))?", re.ASCII)
 
 
 @dataclass(frozen=True)
 class HubId:
-    """`org/name[@revision][:FILE.gguf]`; the file chooses among several GGUF files."""
+    """`org/name[@revision][:FILE]`; the file is one of several GGUF files, or an image model's checkpoint (.safetensors)."""
 
     repo: str
     revision: str = "main"

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aigc_cli.core.engine import Confirm, ModelSource
 from aigc_cli.core.errors import ModelError
 from aigc_cli.core.events import Event
 from aigc_cli.models.catalogue import Builtin
-from aigc_cli.models.check import check_model
+from aigc_cli.models.check import PIPELINE_INDEX, check_model
 from aigc_cli.models.hub_cache import cached_model
 from aigc_cli.models.names import HubId, RemoteName, identify
 from aigc_cli.models.usage import read_mode
+
+if TYPE_CHECKING:
+    from aigc_cli.models.hub_api import RemoteModel
 
 
 def resolve(name: str, *, assume_yes: bool = False, confirm: Confirm | None = None) -> Generator[Event, None, ModelSource]:
@@ -50,7 +54,15 @@ def hub_source(name: str, hub_id: HubId, assume_yes: bool, confirm: Confirm | No
     if path is None:  # a model that is here as a whole runs without asking the network
         from aigc_cli.models.hub import fetch
 
-        path = yield from fetch(hub_id, assume_yes=assume_yes, confirm=confirm)
+        path = yield from fetch(hub_id, assume_yes=assume_yes, confirm=confirm, look=look_for_text)
     kind, path = check_model(path)
     commit = (path if kind == "folder" else path.parent).name
     return ModelSource(name=name, kind=kind, path=path, revision=commit, repo=hub_id.repo, mode=entry.mode if entry else None)
+
+
+def look_for_text(model: RemoteModel) -> None:
+    """Raises: ModelError for an image model, before anything large is downloaded."""
+    if any(file.name == PIPELINE_INDEX for file in model.files):
+        raise ModelError(f"{model.id} is an image model: it writes no text", "name a language model; see: aigc models list")
+    if model.id.file and model.id.file.endswith(".safetensors"):
+        raise ModelError(f"{model.id} is one file, and a language model needs its config too", f"name the repository: {model.id.repo}")

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aigc_cli.core.engine import Confirm, ModelSource
 from aigc_cli.core.errors import ModelError
 from aigc_cli.core.events import Caution, Event
 from aigc_cli.models.catalogue import Builtin
-from aigc_cli.models.check import PIPELINE_INDEX, read_header
+from aigc_cli.models.check import CONFIG, PIPELINE_INDEX, read_header
 from aigc_cli.models.check_image import check_image_model
 from aigc_cli.models.checkpoints import Checkpoint, identify_checkpoint
 from aigc_cli.models.hub_cache import cached_model, snapshot_folder
 from aigc_cli.models.names import HubId, RemoteName, identify
+
+if TYPE_CHECKING:
+    from aigc_cli.models.hub_api import RemoteModel
 
 DRAWS = "name an image model; see: aigc models list"
 
@@ -51,9 +55,15 @@ def hub_source(name: str, hub_id: HubId, assume_yes: bool, confirm: Confirm | No
     if path is None:  # a model that is here as a whole runs without asking the network
         from aigc_cli.models.hub import fetch
 
-        path = yield from fetch(hub_id, assume_yes=assume_yes, confirm=confirm, check=check_image_model)
+        path = yield from fetch(hub_id, assume_yes=assume_yes, confirm=confirm, check=check_image_model, look=look_for_pictures)
     source = source_at(name, path)
     return replace(source, revision=(path if path.is_dir() else path.parent).name, repo=hub_id.repo)
+
+
+def look_for_pictures(model: RemoteModel) -> None:
+    """Raises: ModelError for another kind of model, before anything large is downloaded."""
+    if any(file.name == CONFIG for file in model.files):  # a pipeline has an index in its place
+        raise ModelError(f"{model.id} holds no image model: it has no {PIPELINE_INDEX}", DRAWS)
 
 
 def with_base(source: ModelSource) -> Generator[Event, None, ModelSource]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from aigc_cli.backends.image.sampler_names import AUTOMATIC, from_a1111, to_a1111
+from aigc_cli.core.sampler_names import AUTOMATIC, from_a1111, to_a1111
 from aigc_cli.pictures.recipe import LORA, Part, Recipe
 
 NEGATIVE = "Negative prompt:"

@@ -85,20 +85,19 @@ def safe(text: str) -> str:
 
 
 def check_name(name: str, suffix: str, origin: str) -> str:
-    """The file's name that a row asks for, with its suffix. origin: `file:line`, for the error.
+    """The file's name that a row asks for, with its suffix. origin: `file:line`, for the error; empty where that is said otherwise.
 
     Raises: UsageError for a name that leaves the folder, does not work on every file system, or ends in another format's suffix.
     """
+    where = f"{origin}: filename" if origin else "filename"
     stem = unicodedata.normalize("NFC", name)
     ending = Path(stem).suffix.lower()
     if ending in SUFFIXES_OF[suffix]:
         stem = stem[: -len(ending)]
     elif any(ending in endings for endings in SUFFIXES_OF.values()):
-        raise UsageError(
-            f"{origin}: filename: {name!r} ends in {ending}, but {suffix} files are written", "leave out the ending, or see --format"
-        )
+        raise UsageError(f"{where}: {name!r} ends in {ending}, but {suffix} files are written", "leave out the ending, or see --format")
     if fault := fault_of(stem):
-        raise UsageError(f"{origin}: filename: {name!r} {fault}", f"for example {fill_in('{slug}', {'prompt': Path(stem).name}, suffix)}")
+        raise UsageError(f"{where}: {name!r} {fault}", f"for example {fill_in('{slug}', {'prompt': Path(stem).name}, suffix)}")
     return stem + suffix
 
 

@@ -39,7 +39,7 @@ class Recipe:
 
     settings: ImageRequest's fields by their names, those that count; paths are text.
     typed_prompt: the prompt before wildcards and {a|b} were filled in, where that differs.
-    model_sha256: of a model that is one file, or as much of it as is known.
+    model_sha256: of a model that is one file, or as much of it as is known.  fingerprint: of the weights, wherever they lie.
     batch_size, batch_position: where the result depends on them, as it does in bfloat16.
     options: other switches that change pixels, by their flags' names.  edits: what was done to it afterwards, in words.
     """
@@ -49,6 +49,7 @@ class Recipe:
     model: str | None = None
     revision: str | None = None
     model_sha256: str | None = None
+    fingerprint: str | None = None
     parts: tuple[Part, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -184,6 +185,8 @@ def differences(then: Recipe, now: Recipe) -> Iterator[str]:
         ("the dtype", then.dtype, now.dtype),
         *((name, then.versions[name], now.versions.get(name)) for name in then.versions),
     )
+    if then.fingerprint and now.fingerprint and then.fingerprint != now.fingerprint:
+        yield "the model's weights are not the same as then"
     for what, before, today in facts:
         if before and today and not is_same(before, today):
             yield f"{what} was {before}, now {today}"

@@ -10,7 +10,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from aigc_cli.core.errors import AigcError
-from aigc_cli.core.events import Done, Event, ImageSaved, ImageStep, Progress
+from aigc_cli.core.events import Done, Event, ImageFailed, ImageRejected, ImageSaved, ImagesPlanned, ImageStep, Progress
 from aigc_cli.core.image import Previews
 from aigc_cli.core.units import format_duration
 from aigc_cli.render.half_blocks import half_blocks
@@ -24,16 +24,16 @@ PICTURES = "pictures"  # the unit of a Progress that counts a batch
 STDOUT = "-"  # the path of a picture that went to stdout itself
 REDRAW_INTERVAL = 0.25  # seconds; over a slow line each drawing has to arrive
 FORMING = 40  # cells that a forming picture takes, at most
+SHOWN, SHOWN_OF_MANY = 40, 20  # cells that a finished picture takes, alone and as one of a batch
 NARROWEST = 16  # cells, of several beside each other
 LINES_KEPT = 4  # of the screen, for what was said before
 
 
 @dataclass(frozen=True)
 class ImagesDone:
-    """What a run came to. saved: pictures.  seconds: in all.  done: the event that ended it, None when the stream had none."""
+    """What a run came to. saved: pictures.  done: the event that ended it, None when the stream had none."""
 
     saved: int
-    seconds: float
     done: Done | None
 
 
@@ -44,7 +44,6 @@ def render_images(events: Iterable[Event], output: Output, *, preview: Previews)
     A Progress in PICTURES tells how many of a batch are done, before the next of them is drawn; with its total, the time
     that the batch will still take is told.
     """
-    started = time.monotonic()
     view = ImagesView(output, preview)
     done = None
     try:
@@ -52,20 +51,32 @@ def render_images(events: Iterable[Event], output: Output, *, preview: Previews)
             match event:
                 case ImageStep():
                     view.step(event)
+                case ImageSaved() | ImageRejected() if event.was_there:
+                    pass  # told by the plan
                 case ImageSaved():
                     view.saved(event)
+                case ImagesPlanned():
+                    view.planned(event)
+                case ImageRejected():
+                    output.detail(f"seed {event.seed} scores {event.score:.3f} and is not kept")
+                case ImageFailed():
+                    output.caution(failed_line(event), event.hint)
                 case Progress() if event.unit == PICTURES:
                     view.pace.batch(event)
                 case Done():
                     done = event
                 case _:
                     show_remark(event, output)
+    except BaseException:
+        output.clear_progress()
+        view.broken_off()
+        raise
     finally:
         output.clear_progress()
-    finished = ImagesDone(view.pace.saved, time.monotonic() - started, done)
-    if finished.saved > 1:
-        output.note(f"{finished.saved} pictures, {format_duration(finished.seconds / finished.saved)} each")
-    return finished
+    saved = view.pace.saved
+    if saved > 1 and view.pace.began_at:
+        output.note(f"{saved} pictures, {format_duration((time.monotonic() - view.pace.began_at) / saved)} each")
+    return ImagesDone(saved, done)
 
 
 class Pace:
@@ -133,8 +144,20 @@ class ImagesView:
     def __init__(self, output: Output, preview: Previews) -> None:
         self.output, self.preview = output, preview
         self.pace = Pace()
+        self.plan: ImagesPlanned | None = None
         self.drawn_at = 0.0
         self.is_due = False
+
+    def planned(self, event: ImagesPlanned) -> None:
+        self.plan = event
+        if event.pictures > 1 or event.done:
+            there = f", {event.done} of them there already" if event.done else ""
+            self.output.note(f"{count_of(event.pictures)}{there}, seed {event.seed}")
+
+    def broken_off(self) -> None:
+        """Says how to go on, if something is done and something left to draw."""
+        if self.plan and self.pace.saved and (done := self.plan.done + self.pace.saved) < self.plan.pictures:
+            self.output.note(f"{done} of {self.plan.pictures} pictures are done; the same command with --seed {self.plan.seed} goes on")
 
     def step(self, event: ImageStep) -> None:
         self.pace.step(event)
@@ -165,7 +188,7 @@ class ImagesView:
         except AigcError as error:
             self.output.caution(error.message, error.hint)
         else:
-            draw_aside(picture, self.output)
+            draw_aside(picture, self.output, SHOWN_OF_MANY if self.plan and self.plan.pictures > 1 else SHOWN)
 
     def _draw(self, event: ImageStep) -> None:
         self.drawn_at = time.monotonic()
@@ -211,6 +234,15 @@ def image_parts(event: ImageStep, pace: Pace) -> list[tuple[str, int]]:
         *([(f"{format_duration(left)} left", 5)] if left is not None and event.step < event.steps else []),
         *([(f"{format_duration(batch_left)} for all", 3)] if batch_left is not None and (pace.total or 0) > pace.finished + count else []),
     ]
+
+
+def count_of(pictures: int) -> str:
+    return f"{pictures} picture{'s' * (pictures != 1)}"
+
+
+def failed_line(event: ImageFailed) -> str:
+    where = f" ({event.origin})" if event.origin else ""
+    return f"picture {event.index + 1}{where} could not be drawn: {event.message}"
 
 
 def saved_line(event: ImageSaved, pace: Pace) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -38,7 +39,7 @@ def save_item(folder: Path, item: Item) -> None:
 
 def done_in(folder: Path) -> tuple[set[str], list[str]]:
     records, said = outcome(read_records(folder))
-    done, more = outcome(find_done(folder, records))
+    done, more = outcome(find_done(folder, records, {item.key for item in ITEMS}))
     return set(done), said + more
 
 
@@ -79,9 +80,30 @@ def test_done_is_what_is_there_as_it_was_written(tmp_path: Path) -> None:
     done, said = done_in(tmp_path)
     assert done == {ITEMS[0].key, ITEMS[4].key}
     assert said == [
-        f"1 of the 5 pictures in {tmp_path / NAME} are not there any more",
-        f"2 of the 5 pictures in {tmp_path / NAME} are not as aigc wrote them",
+        "1 of the 5 pictures that were drawn before are not there any more: drawn again",
+        "2 of the 5 pictures that were drawn before are not as aigc wrote them: drawn again",
     ]
+
+
+def test_only_what_is_asked_for_is_looked_at(tmp_path: Path) -> None:
+    for item in ITEMS[:3]:
+        save_item(tmp_path, item)
+    (tmp_path / "0001-猫.png").unlink()
+    records, _ = outcome(read_records(tmp_path))
+    done, said = outcome(find_done(tmp_path, records, {ITEMS[0].key, ITEMS[5].key}))
+    assert (set(done), said) == ({ITEMS[0].key}, [])
+
+
+def test_a_picture_that_another_has_replaced_is_not_done_and_not_damaged(tmp_path: Path) -> None:
+    save_item(tmp_path, ITEMS[0])
+    save(tmp_path, drawn(ITEMS[1], "0000-猫.png", content(ITEMS[1]), width=8, height=16, base_seed=7), content(ITEMS[1]))
+    assert done_in(tmp_path) == ({ITEMS[1].key}, [])
+
+
+def test_the_seed_of_a_prompt_from_the_command_line_is_not_the_folders(tmp_path: Path) -> None:
+    append(tmp_path, failed(ITEMS[0], "x", base_seed=1))
+    append(tmp_path, failed(dataclasses.replace(ITEMS[1], origin=""), "x", base_seed=2))
+    assert earlier_seed(outcome(read_records(tmp_path))[0]) == 1
 
 
 def test_the_last_line_of_a_picture_counts(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_too_many_pictures_are_refused_before_they_are_made(monkeypatch: pytest.
 )
 def test_rows_that_cannot_be_drawn(values: dict[str, Any], common: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        check_row({"prompt": "a", **values}, Common(**common))
+        check_row(PromptRow({"prompt": "a", **values}), Common(**common))
     assert caught.value.message.startswith(message)
 
 
@@ -165,8 +165,8 @@ def by_width(request: ImageRequest) -> int | None:
 
 def test_groups_are_of_one_kind_and_in_order() -> None:
     items = plan(*({"prompt": str(number), "width": (64, 128)[number in (1, 4)]} for number in range(7)))
-    formed = groups(items, by_width, 2)
+    formed = groups(items, by_width, lambda request: 2)
     assert [[item.index for item in group] for group in formed] == [[0, 2], [1, 4], [3, 5], [6]]
-    assert groups((), by_width, 2) == []
+    assert groups((), by_width, lambda request: 2) == []
     changed = [dataclasses.replace(item, request=dataclasses.replace(item.request, width=64)) for item in items]
-    assert [len(group) for group in groups(changed, by_width, 3)] == [3, 3, 1]
+    assert [len(group) for group in groups(changed, by_width, lambda request: 3)] == [3, 3, 1]

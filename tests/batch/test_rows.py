@@ -185,7 +185,7 @@ def test_a_file_that_is_cut_short_is_said(write: Write) -> None:
 
 def test_rows_whose_values_do_not_go_together(write: Write) -> None:
     path = write("a.csv", "prompt,steps,guidance_scale,mask\na,0,,\nb,20,200,\nc {x,,,\nd,,,a.csv\ne __f__,,,\nf,,,\n")
-    lines = refused(path, folder=path.parent, check=lambda values: check_row(values, Common()))
+    lines = refused(path, folder=path.parent, check=lambda row: check_row(row, Common()))
     assert lines[0] == "5 of 6 rows cannot be used"
     for line, error in zip(
         lines[1:],

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import struct
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,40 +16,11 @@ from aigc_cli.models.check_image import check_image_model
 from aigc_cli.models.checkpoints import identify_checkpoint
 from aigc_cli.models.hub_cache import repo_folder
 from aigc_cli.models.resolve_image import resolve_image
+from tests.hub_server import HubServer
 from tests.model_files import LLAMA_GGUF, gguf_bytes, model_files, safetensors_bytes, write_files
+from tests.models.image_files import FLUX, SD1, WHOLE, gguf_of, pipeline_files, safetensors_of
 
-SD1 = {"model.diffusion_model.output_blocks.11.0.skip_connection.weight": (1,), "model.diffusion_model.input_blocks.0.0.weight": (8, 4)}
-WHOLE = {"first_stage_model.w": (1,), "cond_stage_model.w": (1,)}
-FLUX = {"double_blocks.0.img_attn.norm.key_norm.scale": (1,), "img_in.weight": (8, 64)}
 COMMIT = "0123456789" * 4
-
-
-def safetensors_of(shapes: dict[str, tuple[int, ...]]) -> bytes:
-    """Tensors of these shapes that share their few bytes: only the header is looked at."""
-    tensors = {name: {"dtype": "F32", "shape": list(shape), "data_offsets": [0, 4]} for name, shape in shapes.items()}
-    header = json.dumps(tensors).encode()
-    return struct.pack("<Q", len(header)) + header + b"\0" * 4
-
-
-def pipeline_files(**parts: Any) -> dict[str, bytes]:
-    """The files of a pipeline's folder; None takes a part out of the index."""
-    index = {
-        "_class_name": "StableDiffusionPipeline",
-        "_diffusers_version": "0.42.0",
-        "scheduler": ["diffusers", "PNDMScheduler"],
-        "tokenizer": ["transformers", "CLIPTokenizer"],
-        "unet": ["diffusers", "UNet2DConditionModel"],
-        "text_encoder": ["transformers", "CLIPTextModel"],
-        "safety_checker": [None, None],
-    } | parts
-    return {
-        "model_index.json": json.dumps({name: value for name, value in index.items() if value is not None}).encode(),
-        "scheduler/scheduler_config.json": b"{}",
-        "tokenizer/vocab.json": b"{}",
-        "unet/config.json": b"{}",
-        "unet/diffusion_pytorch_model.safetensors": safetensors_bytes(),
-        "text_encoder/model.safetensors": safetensors_bytes(),
-    }
 
 
 def refusal(path: Path) -> str:
@@ -132,17 +101,6 @@ def test_an_image_model_writes_no_text(tmp_path: Path) -> None:
         check_model(tmp_path / "flux.gguf")
 
 
-def gguf_of(architecture: str, shapes: dict[str, tuple[int, ...]]) -> bytes:
-    head = b"GGUF" + struct.pack("<IQQ", 3, len(shapes), 1) + text("general.architecture") + struct.pack("<I", 8) + text(architecture)
-    for name, shape in shapes.items():
-        head += text(name) + struct.pack(f"<I{len(shape)}Q", len(shape), *reversed(shape)) + struct.pack("<IQ", 0, 0)
-    return head + b"\0" * 4096
-
-
-def text(value: str) -> bytes:
-    return struct.pack("<Q", len(value)) + value.encode()
-
-
 @pytest.mark.parametrize(
     ("shapes", "family", "is_whole"),
     [
@@ -158,6 +116,12 @@ def test_a_file_is_known_by_its_tensors(shapes: dict[str, tuple[int, ...]], fami
     checkpoint = identify_checkpoint(shapes)
     assert checkpoint
     assert (checkpoint.family, checkpoint.is_whole) == (family, is_whole)
+
+
+def test_a_part_is_told_with_its_whole(tmp_path: Path, data: Path) -> None:
+    folder = write_files(tmp_path / "模型", pipeline_files() | {"unet/config.json": b'{"_class_name": "UNet2DConditionModel"}'})
+    assert f"name the whole of it: aigc image -m {folder}" in refusal(folder / "unet")
+    assert "it holds an adapter, which goes on top of a model" in refusal(data / "models/lora-sd15-weapons")
 
 
 def test_real_adapters_and_strange_files_are_told_apart(data: Path, tmp_path: Path) -> None:
@@ -202,3 +166,26 @@ assert not heavy, heavy
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert result.returncode == 0, result.stderr
+
+
+def test_a_checkpoint_of_the_hub_gets_its_familys_configs(hub: HubServer) -> None:
+    content = safetensors_of(SD1 | WHOLE)
+    repository = hub.add("org/merges", {"图.safetensors": b"", "mix-v2.safetensors": content, "mix-v1.safetensors": b"other"})
+    family = hub.add("stable-diffusion-v1-5/stable-diffusion-v1-5", pipeline_files())
+    source = resolved("org/merges:mix-v2.safetensors")
+    assert (source.kind, source.repo, source.revision) == ("checkpoint", "org/merges", repository.commit)
+    assert source.path
+    assert source.path.read_bytes() == content
+    assert source.base
+    assert source.base.name == family.commit
+    assert sorted(path.suffix for path in source.base.rglob("*") if path.is_file()) == [".json"] * 5
+    hub.received.clear()
+    assert resolved("org/merges:mix-v2.safetensors") == source
+    assert hub.received == []
+
+
+def test_a_language_model_of_the_hub_is_not_downloaded_to_draw(hub: HubServer) -> None:
+    hub.add("org/chat", model_files())
+    with pytest.raises(ModelError, match=r"org/chat holds no image model: it has no model_index\.json"):
+        resolved("org/chat")
+    assert hub.downloads() == []

@@ -36,6 +36,7 @@ def local(name: str) -> ModelSource:
         ("org/name@refs/pr/3", HubId("org/name", "refs/pr/3")),
         ("org/name:x-Q4_K_M.gguf", HubId("org/name", file="x-Q4_K_M.gguf")),
         ("org/name@v1:x.gguf", HubId("org/name", "v1", "x.gguf")),
+        ("org/name:sd-v1.5_pruned.safetensors", HubId("org/name", file="sd-v1.5_pruned.safetensors")),
         ("openai:gpt-5/mini", RemoteName("gpt-5/mini")),
         ("builtin:text", BUILTINS["builtin:text"]),
     ],
@@ -55,7 +56,7 @@ def test_a_path_that_is_not_there_is_not_looked_for_on_the_hub(name: str) -> Non
     assert caught.value.status == ExitStatus.MODEL
 
 
-@pytest.mark.parametrize("name", ["org/../../etc", "org/name@../x", "org/name:../x.gguf", "../org/name"])
+@pytest.mark.parametrize("name", ["org/../../etc", "org/name@../x", "org/name:../x.gguf", "org/name:../x.safetensors", "../org/name"])
 def test_no_name_leads_out_of_the_cache(name: str) -> None:
     with pytest.raises(ModelError):
         identify(name)

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from aigc_cli.backends.image.prompt_weights import parse
+from aigc_cli.backends.image.text_encoders import kind_of
 from aigc_cli.core.errors import UsageError
 
 Token = tuple[int, float]  # its number in the vocabulary, and its weight
@@ -47,7 +48,7 @@ def clip_encoders(pipe: Any) -> tuple[ClipEncoder, ...]:
     models = [parts.get(name) for name in ("text_encoder", "text_encoder_2")]
     tokenizers = [parts.get(name) for name in ("tokenizer", "tokenizer_2")]
     found = [pair for pair in zip(tokenizers, models, strict=True) if None not in pair]
-    are_clip = all(type(model).__name__.startswith("CLIPTextModel") for _, model in found)
+    are_clip = all(kind_of(model).startswith("CLIPTextModel") for _, model in found)
     are_masked = any(getattr(model.config, "use_attention_mask", False) for _, model in found if are_clip)
     if not are_clip or are_masked or "unet" not in parts or "text_encoder_3" in parts:
         return ()

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from aigc_cli.backends.image.facts import PipelineFacts
-from aigc_cli.backends.image.inputs import DEFAULT_STRENGTH, picture_size
+from aigc_cli.backends.image.inputs import DEFAULT_STRENGTH, cut_remark, picture_size
 from aigc_cli.backends.image.schedulers import make_scheduler
 from aigc_cli.backends.image.sizes import TILING_FROM, grown, of_own_area, rounded
 from aigc_cli.core.errors import UsageError
@@ -87,9 +87,7 @@ def wanted_size(request: ImageRequest, facts: PipelineFacts) -> tuple[tuple[int,
     own = picture_size(request.init_image)
     if request.width and request.height:
         size = (request.width, request.height)
-        ratio = (size[0] * own[1]) / (size[1] * own[0])
-        cut = f"{request.init_image} has other proportions than {size[0]} x {size[1]}: its edges are cut off"
-        return size, [cut] if abs(ratio - 1) > 0.02 else []
+        return size, cut_remark(request.init_image, own, size)
     if request.width:
         return (request.width, round(request.width * own[1] / own[0])), []
     if request.height:

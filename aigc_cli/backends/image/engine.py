@@ -6,33 +6,28 @@ import functools
 import gc
 import time
 from collections.abc import Generator, Hashable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from aigc_cli.backends import device as devices
 from aigc_cli.backends.image.defaults import fill_in
+from aigc_cli.backends.image.drawing import draw
 from aigc_cli.backends.image.facts import PipelineFacts, call_parameters, read_facts
-from aigc_cli.backends.image.inputs import Canvas, control_arguments, drawn_size, image_pipeline, make_canvas, picture_arguments
+from aigc_cli.backends.image.inputs import drawn_size, image_pipeline
 from aigc_cli.backends.image.load import OUT_OF_MEMORY_HINT, load_pipeline
-from aigc_cli.backends.image.noise import BatchNoise
+from aigc_cli.backends.image.memory import TILES, Residence, fitting_batch, place
 from aigc_cli.backends.image.previews import Previewer
-from aigc_cli.backends.image.prompts import PromptCache, check_prompt, encode, prompts_size
-from aigc_cli.backends.image.pump import Emit, pump
-from aigc_cli.backends.image.schedulers import make_scheduler
-from aigc_cli.backends.image.sizes import TILING_FROM
-from aigc_cli.backends.image.steps import watched
+from aigc_cli.backends.image.prompt_limits import check_prompt
+from aigc_cli.backends.image.prompts import KEPT, PromptCache, PromptKey, encode_prompt, encodes_here, prompt_keys, prompts_size
+from aigc_cli.backends.image.pump import pump
+from aigc_cli.backends.image.text_encoders import encoder_bytes, give_up
 from aigc_cli.backends.torch_load import adapter_names, memory_errors
 from aigc_cli.core.engine import ModelSource
 from aigc_cli.core.errors import OutOfMemoryError
-from aigc_cli.core.events import Caution, Event, ImageStep, Loaded
-from aigc_cli.core.image import Drawn, ImageEngineOptions, ImageRequest, Pixels, Previews
-
-# what some pipelines would do to a request unasked: another size that is scaled afterwards, another spelling of the prompt
-UNASKED = {"use_resolution_binning": False, "clean_caption": False}
+from aigc_cli.core.events import Event, Loaded, Progress
+from aigc_cli.core.image import ImageEngineOptions, ImageRequest, Previews
 
 
 class TorchImageEngine:
@@ -42,13 +37,15 @@ class TorchImageEngine:
         started = time.perf_counter()
         placement = devices.choose(options.device, options.dtype)
         parts = load_pipeline(source, placement, options)
-        self._hold(parts.pipe, source, placement, time.perf_counter() - started, parts.cautions, options.adapters)
+        self._hold(parts.pipe, source, placement, options, time.perf_counter() - started, parts.cautions)
 
     @classmethod
-    def over(cls, pipe: Any, source: ModelSource, placement: devices.Placement) -> TorchImageEngine:
+    def over(
+        cls, pipe: Any, source: ModelSource, placement: devices.Placement, options: ImageEngineOptions | None = None
+    ) -> TorchImageEngine:
         """An engine over a pipeline that is in place already."""
         engine = cls.__new__(cls)
-        engine._hold(pipe, source, placement, 0.0)
+        engine._hold(pipe, source, placement, options or ImageEngineOptions(), 0.0)
         return engine
 
     def _hold(
@@ -56,13 +53,16 @@ class TorchImageEngine:
         pipe: Any,
         source: ModelSource,
         placement: devices.Placement,
+        options: ImageEngineOptions,
         seconds: float,
         cautions: tuple[str, ...] = (),
-        adapters: Sequence[tuple[Path, float]] = (),
     ) -> None:
-        self.pipe, self.source, self.placement = pipe, source, placement
+        self.pipe, self.source, self.placement, self.options = pipe, source, placement, options
         self.pipelines: dict[str, Any] = {"text": pipe}
-        self.prompts = PromptCache()
+        self.prompts = PromptCache(max(KEPT, encoder_bytes(pipe) // 2))
+        self.residence: Residence = "parts" if options.offload else "device"
+        self.tile: int | None = None  # pixels that are decoded at a time, once memory was short
+        self.drawn_side = 0  # pixels, the longer one of the last picture
         self.unsaid_cautions = list(cautions)
         self.loaded = Loaded(
             model=source.name,
@@ -71,7 +71,7 @@ class TorchImageEngine:
             dtype=placement.dtype,
             seconds=seconds,
             reason=placement.reason,
-            adapters=adapter_names(adapters),
+            adapters=adapter_names(options.adapters),
         )
 
     @cached_property
@@ -88,14 +88,58 @@ class TorchImageEngine:
         return complete, (*remarks, *check_prompt(pipe, complete))
 
     def kind(self, request: ImageRequest) -> Hashable:
-        is_reference = request.init_image is not None and request.strength is None  # such a model takes several as one prompt's
         return (
             *(request.width, request.height, request.steps, request.guidance_scale, request.scheduler, request.clip_skip),
             *(request.init_image is not None, request.strength, request.mask is not None, request.outpaint > 0),
             *(request.control_image is not None, request.control_scale),
             prompts_size(self.pipe, [request]),
-            request if is_reference else None,
+            request if is_reference(request) else None,
         )
+
+    def batch_size(self, request: ImageRequest) -> int:
+        return 1 if is_reference(request) else fitting_batch(self.placement, *drawn_size(request))
+
+    def is_guided(self, request: ImageRequest) -> bool:
+        assert request.guidance_scale is not None
+        return request.guidance_scale > self.facts.guidance_off
+
+    def encode_ahead(self, requests: Sequence[ImageRequest]) -> Iterator[Event]:
+        """As the protocol says. The encoders stay where a pipeline encodes by itself, or the embeddings do not all fit into the cache.
+
+        Best-of drafts, more seeds and other sizes all use the same embeddings, for a prompt's are its own, filled up to its own length.
+        """
+        jobs: dict[PromptKey, Any] = {}
+        for request in requests:
+            pipe = self._pipeline(request)
+            if not encodes_here(pipe):
+                return
+            needed = prompt_keys(pipe, [request], guided=self.is_guided(request))
+            jobs |= {key: pipe for keys in needed.values() for key in keys}
+        for done, (key, pipe) in enumerate(jobs.items(), 1):
+            with memory_errors(self.placement.device, OUT_OF_MEMORY_HINT), torch.no_grad():
+                self.prompts.get(key, functools.partial(encode_prompt, pipe, key))
+            yield Progress(phase="encoding prompts", done=done, total=len(jobs), unit="prompts")
+            if self.prompts.is_full:
+                return
+        self._give_up_encoders()
+
+    def _give_up_encoders(self) -> None:
+        give_up(self.pipelines.values())
+        if self.residence == "parts":
+            place(self.pipe, self.placement.device, self.residence)  # its hooks held on to them
+        self._collect()
+
+    def use_less_memory(self) -> str | None:
+        if self.tile is None and hasattr(self.pipe.vae, "enable_tiling"):
+            self.tile = max((side for side in TILES if side < self.drawn_side), default=TILES[0])
+            return "pictures are now decoded in tiles, which may show faint seams"
+        if self.placement.device.startswith("cuda") and self.residence != "layers":
+            self.residence = "parts" if self.residence == "device" else "layers"
+            place(self.pipe, self.placement.device, self.residence)
+            self._collect()
+            what = "each part" if self.residence == "parts" else "each layer"
+            return f"{what} of the model is now on the GPU only while it is used, which is slower"
+        return None
 
     def stream(self, requests: Sequence[ImageRequest], previews: Previews = "none") -> Generator[Event, None, None]:
         failure = None
@@ -130,81 +174,6 @@ class TorchImageEngine:
         return self.pipelines[task]
 
 
-def draw(engine: TorchImageEngine, requests: Sequence[ImageRequest], previews: Previews, emit: Emit[Event]) -> None:
-    Drawing(engine, requests, previews, emit).run()
-
-
-class Drawing:
-    """Pictures of one kind that are drawn together, in a thread that tells of them through `emit`."""
-
-    def __init__(self, engine: TorchImageEngine, requests: Sequence[ImageRequest], previews: Previews, emit: Emit[Event]) -> None:
-        self.engine, self.requests, self.previews, self.emit = engine, list(requests), previews, emit
-        self.first = self.requests[0]
-        self.width, self.height = drawn_size(self.first)
-        self.pipe = engine._pipeline(self.first)
-        self.started = time.perf_counter()
-
-    def clock(self) -> float:
-        return time.perf_counter() - self.started
-
-    def run(self) -> None:
-        while self.engine.unsaid_cautions:
-            self.emit(Caution(message=self.engine.unsaid_cautions.pop(0)))
-        with memory_errors(self.engine.placement.device, OUT_OF_MEMORY_HINT), torch.no_grad():
-            canvases = [make_canvas(request) for request in self.requests if request.init_image]
-            for remark in dict.fromkeys(remark for canvas in canvases for remark in canvas.remarks):
-                self.emit(Caution(message=remark))
-            noise = BatchNoise(self.requests)
-            arguments = self.arguments(canvases) | {"generator": noise.generators}
-            with self.scheduler(), noise.in_place(), watched(self.pipe, self.on_step):
-                output = self.pipe(**arguments)
-        self.hand_over(output, canvases)
-
-    @contextmanager
-    def scheduler(self) -> Iterator[None]:
-        """A fresh one: a scheduler remembers its last steps."""
-        own = self.pipe.scheduler
-        assert self.first.scheduler
-        self.pipe.scheduler = make_scheduler(self.pipe, self.first.scheduler)
-        try:
-            yield
-        finally:
-            self.pipe.scheduler = own
-
-    def arguments(self, canvases: list[Canvas]) -> dict[str, Any]:
-        parameters = call_parameters(self.pipe)
-        self.set_tiling()
-        assert self.first.guidance_scale is not None
-        guided = self.first.guidance_scale > self.engine.facts.guidance_off
-        arguments = encode(self.pipe, self.requests, self.engine.prompts, guided=guided)
-        arguments |= {name: value for name, value in UNASKED.items() if name in parameters}
-        arguments |= {"num_inference_steps": self.first.steps, "output_type": "pil"}
-        if self.engine.facts.guidance_name in parameters:
-            arguments[self.engine.facts.guidance_name] = self.first.guidance_scale
-        arguments |= {name: getattr(self.first, name) for name in ("width", "height") if name in parameters}
-        if canvases:
-            arguments |= picture_arguments(parameters, canvases, self.requests)
-        if self.first.control_image:
-            arguments |= control_arguments(parameters, self.requests)
-        return arguments
-
-    def set_tiling(self) -> None:
-        vae = self.pipe.vae
-        if hasattr(vae, "enable_tiling"):
-            (vae.enable_tiling if self.width * self.height > TILING_FROM else vae.disable_tiling)()
-
-    def on_step(self, step: int, steps: int, estimate: torch.Tensor | None) -> None:
-        pictures: Sequence[bytes | None] = [None] * len(self.requests)
-        if estimate is not None and (self.previews == "every" or (self.previews == "final" and step == steps)):
-            pictures = self.engine.previewer.pngs(estimate, self.width, self.height)
-        devices.synchronize(self.engine.placement.device)  # so that the time is honest
-        for index, preview in enumerate(pictures):
-            self.emit(ImageStep(t=self.clock(), index=index, step=step, steps=steps, preview=preview))
-
-    def hand_over(self, output: Any, canvases: list[Canvas]) -> None:
-        unfit = getattr(output, "nsfw_content_detected", None) or [False] * len(self.requests)
-        for index, image in enumerate(output.images):
-            if unfit[index]:
-                self.emit(Caution(message=f"the model's safety checker made picture {index + 1} black (seed {self.requests[index].seed})"))
-            finished = canvases[index].finish(image) if canvases else image
-            self.emit(Drawn(t=self.clock(), index=index, pixels=Pixels(finished.width, finished.height, finished.convert("RGB").tobytes())))
+def is_reference(request: ImageRequest) -> bool:
+    """Of a complete request: whether its picture is one that the model looks at. Such a model takes several as one prompt's."""
+    return request.init_image is not None and request.strength is None

@@ -16,6 +16,7 @@ from aigc_cli.pictures.opening import ORIENTATION, open_file, open_picture, read
 
 FEATHER = 16  # pixels over which an outpainted picture passes into the old one, at most
 DEFAULT_STRENGTH = 0.6  # enough for another style, not for another composition
+SAME_PROPORTIONS = 0.02  # what rounding a size makes of them
 SIDEWAYS = range(5, 9)  # EXIF orientations that swap width and height
 
 
@@ -42,6 +43,13 @@ def picture_size(path: Path) -> tuple[int, int]:
     with reading(path), open_file(path) as file:
         width, height = file.size
         return (height, width) if file.getexif().get(ORIENTATION) in SIDEWAYS else (width, height)
+
+
+def cut_remark(path: Path, own: tuple[int, int], drawn: tuple[int, int]) -> list[str]:
+    """For a picture whose proportions are others than those of the size that is drawn."""
+    ratio = (drawn[0] * own[1]) / (drawn[1] * own[0])
+    is_cut = abs(ratio - 1) > SAME_PROPORTIONS
+    return [f"{path} has other proportions than {drawn[0]} x {drawn[1]}: its edges are cut off"] if is_cut else []
 
 
 def make_canvas(request: ImageRequest) -> Canvas:
@@ -116,12 +124,14 @@ def picture_arguments(parameters: dict[str, Any], canvases: list[Canvas], reques
     return arguments
 
 
-def control_arguments(parameters: dict[str, Any], requests: list[ImageRequest]) -> dict[str, Any]:
-    """What a ControlNet pipeline is called with for the pictures that it follows."""
+def control_arguments(parameters: dict[str, Any], requests: list[ImageRequest]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What a ControlNet pipeline is called with for the pictures that it follows, and what was done to their files, in words."""
     name = "control_image" if "control_image" in parameters else "image"
-    pictures = []
+    pictures, remarks = [], []
     for request in requests:
         assert request.control_image
-        picture, _ = open_picture(request.control_image)
-        pictures.append(ImageOps.fit(picture, drawn_size(request), Image.Resampling.LANCZOS))
-    return {name: pictures, "controlnet_conditioning_scale": requests[0].control_scale}
+        size = drawn_size(request)
+        picture, own = open_named(request.control_image)
+        remarks += [*own, *cut_remark(request.control_image, picture.size, size)]
+        pictures.append(ImageOps.fit(picture, size, Image.Resampling.LANCZOS))
+    return {name: pictures, "controlnet_conditioning_scale": requests[0].control_scale}, tuple(dict.fromkeys(remarks))

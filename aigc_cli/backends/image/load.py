@@ -12,6 +12,10 @@ import transformers
 from diffusers import AutoPipelineForText2Image, GGUFQuantizationConfig
 
 from aigc_cli.backends.device import Placement
+from aigc_cli.backends.image.compiling import compile_blocks
+from aigc_cli.backends.image.memory import check_offload, place
+from aigc_cli.backends.image.sizes import denoiser
+from aigc_cli.backends.image.step_cache import check_cache
 from aigc_cli.backends.torch_load import memory_errors, reason
 from aigc_cli.core.engine import ModelSource
 from aigc_cli.core.errors import AigcError, ModelError
@@ -34,12 +38,17 @@ def load_pipeline(source: ModelSource, placement: Placement, options: ImageEngin
 
     Raises: ModelError for what diffusers cannot load or what is no text-to-image model, OutOfMemoryError.
     """
+    options = options or ImageEngineOptions()
+    if options.offload:
+        check_offload(placement)
     be_quiet()
     assert source.path is not None
     try:
         with memory_errors(placement.device, OUT_OF_MEMORY_HINT):
-            pipe, remarks = extend(read(source, getattr(torch, placement.dtype)), options or ImageEngineOptions())
-            put(pipe, placement)
+            pipe, remarks = extend(read(source, getattr(torch, placement.dtype)), options)
+            arrange(pipe, placement)
+            place(pipe, placement.device, "parts" if options.offload else "device")
+            remarks += speed_up(pipe, placement, options)
     except AigcError:
         raise
     except Exception as error:  # diffusers and transformers raise almost anything for a file they do not know
@@ -128,19 +137,27 @@ def extend(pipe: Any, options: ImageEngineOptions) -> tuple[Any, tuple[str, ...]
     return pipe, (*remarks, *(remark for path in given for remark in components.pickle_remarks(path)))
 
 
-def put(pipe: Any, placement: Placement) -> None:
-    """Moves the parts to the device, their convolutions in the layout that 16-bit kernels are fastest in."""
-    pipe.to(placement.device)
+def arrange(pipe: Any, placement: Placement) -> None:
+    """Readies the parts for drawing, their convolutions in the layout that 16-bit kernels are fastest in."""
     pipe.set_progress_bar_config(disable=True)
     for part in pipe.components.values():
         if isinstance(part, torch.nn.Module):
             part.eval()
     if placement.dtype != "float32":
-        for part in (getattr(pipe, "unet", None), pipe.vae):
+        for part in (getattr(pipe, "unet", None), getattr(pipe, "controlnet", None), pipe.vae):
             if part is not None and not has_3d_convolutions(part):
                 part.to(memory_format=torch.channels_last)
     if hasattr(pipe.vae, "enable_slicing"):
         pipe.vae.enable_slicing()  # one picture after the other: a batch then needs no more memory than one
+
+
+def speed_up(pipe: Any, placement: Placement, options: ImageEngineOptions) -> tuple[str, ...]:
+    """What was asked for to draw faster, and remarks on it. Raises: UsageError for a model that cannot."""
+    if options.cache:
+        check_cache(pipe)
+    if options.compile:
+        compile_blocks(denoiser(pipe), fuse=placement.device.startswith("cuda"))
+    return ("--cache reuses parts of earlier steps: pictures differ a little from those without it",) if options.cache else ()
 
 
 def has_3d_convolutions(part: torch.nn.Module) -> bool:

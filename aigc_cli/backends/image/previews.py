@@ -72,16 +72,16 @@ def fit(pipe: Any) -> torch.Tensor:
     is_patched = hasattr(pipe.vae, "bn")  # it is normalised in patches of 2 by 2
     shape = (1, 4 * channels, CELLS // 2, CELLS // 2) if is_patched else (1, channels, CELLS, CELLS)
     latents = vae_latents(pipe, torch.randn(shape, generator=generator), CELLS, CELLS)
-    seen = F.interpolate(decode(pipe.vae, latents), (CELLS, CELLS), mode="area")[0].flatten(1).T  # (h * w, 3)
+    seen = F.interpolate(decode(pipe, latents), (CELLS, CELLS), mode="area")[0].flatten(1).T  # (h * w, 3)
     inputs = torch.cat([latents[0].flatten(1).T, torch.ones(CELLS * CELLS, 1)], dim=1)
     weights: torch.Tensor = torch.linalg.lstsq(inputs, seen).solution
     return weights
 
 
-def decode(vae: Any, latents: torch.Tensor) -> torch.Tensor:
+def decode(pipe: Any, latents: torch.Tensor) -> torch.Tensor:
     """Latents (1, C, h, w) -> a picture (1, 3, H, W) in float32 on the CPU."""
-    weight = next(iter(vae.parameters()))
-    latents = latents.to(weight.device, weight.dtype)
+    vae = pipe.vae
+    latents = latents.to(pipe._execution_device, vae.dtype)  # not that of the weights: those may lie in main memory
     takes_frames = any(parameter.dim() == 5 for parameter in vae.parameters())
     picture: torch.Tensor = vae.decode(latents[:, :, None] if takes_frames else latents, return_dict=False)[0]
     return (picture[:, :, 0] if takes_frames else picture).float().cpu()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,9 @@ import torch.nn.functional as F
 
 from aigc_cli.backends.image.clip_prompts import check_clip_skip, chunk_count, clip_encoders, encode_clip
 from aigc_cli.backends.image.facts import call_parameters
-from aigc_cli.backends.image.prompt_weights import has_numbers
 from aigc_cli.core.image import ImageRequest
 
-KEPT = 64  # prompts; one takes up to 4 MB in FLUX.1's two encoders
-SHOWN = 60  # characters of the text that is not read
+KEPT = 2**30  # bytes; one prompt takes 4 MB in FLUX.1's two encoders
 Embeds = dict[str, Any]  # for one prompt, by the names of the pipeline's parameters without "negative_"
 
 
@@ -49,43 +47,75 @@ FAMILIES = (
 )
 
 
+@dataclass(frozen=True)
+class PromptKey:
+    """All that a prompt's embeddings depend on. chunks: of 75 tokens that a CLIP prompt is filled up to."""
+
+    text: str
+    is_negative: bool
+    clip_skip: int
+    chunks: int
+
+
 class PromptCache:
-    """What was encoded last, so that equal prompts are encoded once. For one model."""
+    """Embeddings of one model's prompts, in main memory, so that equal prompts are encoded once. limit: bytes.
 
-    def __init__(self) -> None:
-        self.entries: OrderedDict[Hashable, Embeds] = OrderedDict()
+    Past the limit those go that were used least recently, but never the only one.  is_full: it came to that.
+    """
 
-    def get(self, key: Hashable, make: Callable[[], Embeds]) -> Embeds:
+    def __init__(self, limit: int = KEPT) -> None:
+        self.limit, self.size, self.is_full = limit, 0, False
+        self.entries: OrderedDict[PromptKey, Embeds] = OrderedDict()
+
+    def get(self, key: PromptKey, make: Callable[[], Embeds]) -> Embeds:
         if key not in self.entries:
-            self.entries[key] = make()
+            self.entries[key] = {name: in_main_memory(value) for name, value in make().items()}
+            self.size += bytes_of(self.entries[key])
         self.entries.move_to_end(key)
-        while len(self.entries) > KEPT:
-            self.entries.popitem(last=False)
+        self.is_full = self.is_full or self.size > self.limit
+        while self.size > self.limit and len(self.entries) > 1:
+            self.size -= bytes_of(self.entries.popitem(last=False)[1])
         return self.entries[key]
+
+
+def in_main_memory(value: Any) -> Any:
+    return [tensor.cpu() for tensor in value] if isinstance(value, list) else value.cpu()
+
+
+def bytes_of(embeds: Embeds) -> int:
+    tensors = [tensor for value in embeds.values() for tensor in (value if isinstance(value, list) else [value])]
+    return sum(tensor.untyped_storage().nbytes() for tensor in tensors)
 
 
 def encode(pipe: Any, requests: Sequence[ImageRequest], cache: PromptCache, *, guided: bool) -> dict[str, Any]:
     """Arguments of the pipeline's call, for requests of one kind. guided: whether a second prediction is made.
 
     Each prompt is encoded alone, so that what else is in the batch changes nothing. A pipeline whose ways are not known here gets the
-    prompts themselves.  Raises: UsageError for a --clip-skip that leaves no layer.
+    prompts themselves.  Raises: UsageError for a --clip-skip that leaves no layer; ValueError for a prompt that is not in the cache of
+    a model whose encoders were given up.
     """
     parameters = call_parameters(pipe)
-    guided = guided and takes_second_prompt(parameters)
-    clip_skip, size = requests[0].clip_skip, prompts_size(pipe, requests)
-    encode_one = encoding(pipe, clip_skip, size)
-    if encode_one is None:
+    if not encodes_here(pipe):
         return plain_arguments(requests, parameters)
-
-    def together(texts: Sequence[str], negative: bool) -> Embeds:
-        keys = [(text, negative, clip_skip, size) for text in texts]
-        return join([cache.get(key, functools.partial(encode_one, text, negative)) for key, text in zip(keys, texts, strict=True)])
-
-    arguments = {"negative_prompt": None} | together([request.prompt for request in requests], False)  # some have "", which is one too many
-    if guided:
-        negative = together([request.negative_prompt for request in requests], True)
-        arguments |= {f"negative_{name}": value for name, value in negative.items()}
+    arguments: dict[str, Any] = {"negative_prompt": None}  # some have "", which is one too many
+    for is_negative, keys in prompt_keys(pipe, requests, guided=guided).items():
+        joined = join([cache.get(key, functools.partial(encode_prompt, pipe, key)) for key in keys])
+        prefix = "negative_" if is_negative else ""
+        arguments |= {prefix + name: to_device(value, pipe._execution_device) for name, value in joined.items()}
     return {name: value for name, value in arguments.items() if name in parameters}
+
+
+def prompt_keys(pipe: Any, requests: Sequence[ImageRequest], *, guided: bool) -> dict[bool, list[PromptKey]]:
+    """What the requests, of one kind, need encoded: their prompts (False), and for guidance their negative prompts (True)."""
+    clip_skip, chunks = requests[0].clip_skip, prompts_size(pipe, requests)
+    keys = {False: [PromptKey(request.prompt, False, clip_skip, chunks) for request in requests]}
+    if guided and takes_second_prompt(call_parameters(pipe)):
+        keys[True] = [PromptKey(request.negative_prompt, True, clip_skip, chunks) for request in requests]
+    return keys
+
+
+def to_device(value: Any, device: Any) -> Any:
+    return [tensor.to(device) for tensor in value] if isinstance(value, list) else value.to(device)
 
 
 def takes_second_prompt(parameters: dict[str, Any]) -> bool:
@@ -94,21 +124,21 @@ def takes_second_prompt(parameters: dict[str, Any]) -> bool:
     return not is_off and ("negative_prompt_embeds" in parameters or "negative_prompt" in parameters)
 
 
-def encoding(pipe: Any, clip_skip: int, chunks: int) -> Callable[[str, bool], Embeds] | None:
-    """(prompt, whether it is a negative one) -> its embeddings; None for a pipeline that is to encode by itself."""
-    if "prompt_embeds" not in call_parameters(pipe):
-        return None
+def encodes_here(pipe: Any) -> bool:
+    """Whether it takes embeddings and its ways are known; another one is to encode by itself."""
+    return "prompt_embeds" in call_parameters(pipe) and bool(clip_encoders(pipe) or family_of(pipe))
+
+
+def encode_prompt(pipe: Any, key: PromptKey) -> Embeds:
+    """For a pipeline that encodes_here."""
     if encoders := clip_encoders(pipe):
-        check_clip_skip(encoders, clip_skip)
-
-        def encode_one(prompt: str, negative: bool) -> Embeds:
-            embeds = encode_clip(pipe, encoders, prompt, clip_skip, chunks)
-            is_zero = negative and not prompt and pipe.config.get("force_zeros_for_empty_prompt", False)
-            return {name: torch.zeros_like(value) for name, value in embeds.items()} if is_zero else embeds
-
-        return encode_one
+        check_clip_skip(encoders, key.clip_skip)
+        embeds = encode_clip(pipe, encoders, key.text, key.clip_skip, key.chunks)
+        is_zero = key.is_negative and not key.text and pipe.config.get("force_zeros_for_empty_prompt", False)
+        return {name: torch.zeros_like(value) for name, value in embeds.items()} if is_zero else embeds
     family = family_of(pipe)
-    return (lambda prompt, negative: encode_as_family(pipe, family, prompt, negative, clip_skip)) if family else None
+    assert family
+    return encode_as_family(pipe, family, key.text, key.is_negative, key.clip_skip)
 
 
 def family_of(pipe: Any) -> Family | None:
@@ -166,58 +196,3 @@ def plain_arguments(requests: Sequence[ImageRequest], parameters: dict[str, Any]
     if requests[0].clip_skip:
         arguments["clip_skip"] = requests[0].clip_skip
     return arguments
-
-
-def check_prompt(pipe: Any, request: ImageRequest) -> tuple[str, ...]:
-    """What of the prompts this model does not read, in words. Raises: UsageError for a --clip-skip that leaves no layer."""
-    if encoders := clip_encoders(pipe):
-        check_clip_skip(encoders, request.clip_skip)
-        if "prompt_embeds" in call_parameters(pipe):
-            return ()
-    remarks = []
-    if has_numbers(request.prompt) or has_numbers(request.negative_prompt):
-        remarks.append("this model takes no weights in a prompt: brackets and numbers are read as text")
-    for kind, text in (("prompt", request.prompt), ("negative prompt", request.negative_prompt)):
-        if lost := unread(pipe, text):
-            shown = lost if len(lost) <= SHOWN else f"{lost[:SHOWN]}..."
-            remarks.append(f"the {kind} is too long for this model: it does not read its last {len(lost)} characters, from {shown!r} on")
-    return tuple(remarks)
-
-
-def unread(pipe: Any, prompt: str) -> str:
-    """The end of the prompt that lies past the limit of the encoder that reads most of it; empty where all is read."""
-    parts = pipe.components
-    tokenizers = [parts.get(name) for name in ("tokenizer_3", "tokenizer_2", "tokenizer")]
-    encoders = [parts.get(name) for name in ("text_encoder_3", "text_encoder_2", "text_encoder")]
-    pairs = [pair for pair in zip(tokenizers, encoders, strict=True) if None not in pair]
-    if not pairs:
-        return ""
-    tokenizer, encoder = pairs[0]
-    room = room_for_tokens(pipe, tokenizer, is_clip=type(encoder).__name__.startswith("CLIP"))
-    encoded = tokenizer(prompt, add_special_tokens=False, return_offsets_mapping=True)
-    return prompt[encoded.offset_mapping[room][0] :] if len(encoded.input_ids) > room else ""
-
-
-def room_for_tokens(pipe: Any, tokenizer: Any, is_clip: bool) -> int:
-    """Tokens of a prompt that are read."""
-    family = family_of(pipe)
-    limit = int((None if is_clip else call_parameters(pipe).get("max_sequence_length")) or tokenizer.model_max_length)
-    if template := getattr(pipe, "prompt_template_encode", None):  # Qwen-Image leaves out as many tokens as stand before the prompt
-        before = tokenizer(template.partition("{}")[0], add_special_tokens=False).input_ids
-        return limit - len(before) + int(pipe.prompt_template_encode_start_idx)
-    if family and family.is_chat:
-        return limit - template_length(pipe, tokenizer)
-    if family and family.marks is not None:
-        return limit - family.marks
-    return limit - int(tokenizer.num_special_tokens_to_add())
-
-
-def template_length(pipe: Any, tokenizer: Any) -> int:
-    """Tokens of the chat template that stand before the prompt: what stands after it is cut first."""
-    mark, system = "<prompt>", getattr(pipe, "system_message", None)
-    messages = [("system", system)] if system else []
-    content = [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in [*messages, ("user", mark)]]
-    if not system:
-        content = [{"role": "user", "content": mark}]
-    text = tokenizer.apply_chat_template(content, tokenize=False, add_generation_prompt=True)
-    return len(tokenizer(text.partition(mark)[0], add_special_tokens=False).input_ids)

@@ -9,9 +9,9 @@ from typing import Any
 import diffusers
 import numpy as np
 
-from aigc_cli.backends.image.sampler_names import CHOICES, FLOW_CHOICES, Choice
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.nearest import nearest
+from aigc_cli.core.sampler_names import CHOICES, FLOW_CHOICES, Choice
 
 # the settings of a plain form, where it has them: what the model's own scheduler was set to must not leak into another
 PLAIN = {

@@ -42,7 +42,7 @@ class ClipScorer:
         except AigcError:
             raise
         except Exception as error:  # transformers raises almost anything for a file it does not know
-            raise ModelError(f"{folder} cannot be read as a CLIP: {reason(error)}", "one is openai/clip-vit-base-patch32") from error
+            raise ModelError(f"{folder} cannot be read as a CLIP: {reason(error)}", "one is openai/clip-vit-large-patch14") from error
         self.device = placement.device
 
     def score(self, pictures: Sequence[Pixels], prompts: Sequence[str]) -> list[float]:

@@ -15,17 +15,18 @@ import torch
 
 from aigc_cli.backends.image.schedulers import is_flow
 
-OnStep = Callable[[int, int, torch.Tensor | None], None]
+Estimate = Callable[[], torch.Tensor | None]
+OnStep = Callable[[int, int, Estimate], None]
 
 
 @contextmanager
 def watched(pipe: Any, on_step: OnStep) -> Iterator[None]:
     """Calls on_step(step, steps, estimate) after every step, from 1; what it raises ends the pipeline's call.
 
-    estimate: of the denoised latents, as the pipeline lays them out.
+    estimate: computes that of the denoised latents, as the pipeline lays them out, if it is called before the next step.
     """
     estimates = Estimates(pipe.scheduler)
-    counted = functools.partial(StepCounter, lambda step, steps: on_step(step, steps, estimates.last))
+    counted = functools.partial(StepCounter, lambda step, steps: on_step(step, steps, estimates.last_estimate))
     pipe.progress_bar, pipe.scheduler.step = counted, estimates.step
     try:
         yield
@@ -58,11 +59,11 @@ class StepCounter:
 
 
 class Estimates:
-    """Stands for a scheduler's step, and keeps the estimate x0 of the last one."""
+    """Stands for a scheduler's step, and keeps what the estimate x0 of the last one is computed from."""
 
     def __init__(self, scheduler: Any) -> None:
         self.scheduler = scheduler
-        self.last: torch.Tensor | None = None
+        self.last_estimate: Estimate = lambda: None
         original = scheduler.step
 
         @functools.wraps(original)  # pipelines look at its signature
@@ -70,23 +71,23 @@ class Estimates:
             model_output: torch.Tensor, timestep: Any, sample: torch.Tensor, *rest: Any, return_dict: bool = True, **options: Any
         ) -> Any:
             output = original(model_output, timestep, sample, *rest, return_dict=True, **options)
-            self.last = denoised(scheduler, output, model_output, float(timestep), sample)
+            self.last_estimate = functools.partial(denoised, scheduler, output, model_output, timestep, sample)
             return output if return_dict else output.to_tuple()
 
         self.step = step
 
 
-def denoised(scheduler: Any, output: Any, model_output: torch.Tensor, timestep: float, sample: torch.Tensor) -> torch.Tensor:
+def denoised(scheduler: Any, output: Any, model_output: torch.Tensor, timestep: Any, sample: torch.Tensor) -> torch.Tensor:
     """The latents without noise, as this step sees them: x0, computed by the scheduler itself or from what the network predicts."""
     estimate = getattr(output, "pred_original_sample", getattr(output, "denoised", None))
     if estimate is None and solves_for_x0(scheduler):
         estimate = scheduler.model_outputs[-1]
     if isinstance(estimate, torch.Tensor):
         return estimate
-    steps = int(scheduler.config.num_train_timesteps)
+    steps, time = int(scheduler.config.num_train_timesteps), float(timestep)
     if is_flow(scheduler):
-        return sample - timestep / steps * model_output  # x_t = x0 + sigma * v
-    alpha: torch.Tensor = scheduler.alphas_cumprod[min(round(timestep), steps - 1)].to(sample)  # the share of signal
+        return sample - time / steps * model_output  # x_t = x0 + sigma * v
+    alpha: torch.Tensor = scheduler.alphas_cumprod[min(round(time), steps - 1)].to(sample)  # the share of signal
     sigma = torch.sqrt((1 - alpha) / alpha)
     if float(scheduler.init_noise_sigma) > 1.5:  # Karras et al. 2022: the sample is x0 + sigma * noise
         sample = sample * torch.sqrt(alpha)

@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from aigc_cli.backends.device import Placement
+from aigc_cli.backends.image import drawing
 from aigc_cli.backends.image.engine import TorchImageEngine
 from aigc_cli.core.engine import ModelSource
 from aigc_cli.core.errors import OutOfMemoryError, UsageError
@@ -74,7 +75,8 @@ def test_closing_the_stream_stops_within_a_step(open_engine: OpenEngine, family:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_previews_are_small_pictures_of_every_step(open_engine: OpenEngine, family: str) -> None:
+def test_previews_are_small_pictures_of_every_step(open_engine: OpenEngine, monkeypatch: pytest.MonkeyPatch, family: str) -> None:
+    monkeypatch.setattr(drawing, "PREVIEW_INTERVAL", 0.0)
     engine = open_engine(family)
     steps = [event for event in engine.stream(requests(engine, 2), "every") if isinstance(event, ImageStep)]
     assert len(steps) == 6
@@ -85,6 +87,13 @@ def test_previews_are_small_pictures_of_every_step(open_engine: OpenEngine, fami
         assert image.width < 64
     final = [event.preview for event in engine.stream(requests(engine, 1), "final") if isinstance(event, ImageStep)]
     assert [preview is not None for preview in final] == [False, False, True]
+
+
+def test_a_fast_model_spends_no_time_on_previews_that_nobody_can_see(open_engine: OpenEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drawing, "PREVIEW_INTERVAL", 3600.0)
+    engine = open_engine("sd")
+    shown = [event.preview is not None for event in engine.stream(requests(engine, 1), "every") if isinstance(event, ImageStep)]
+    assert shown == [True, False, True]  # the first, and the last in any case
 
 
 @pytest.mark.parametrize("scheduler", ["euler-a", "dpm++2m-sde", "ddpm", "lcm", "dpm2-a"])
@@ -180,7 +189,7 @@ def test_a_safety_checker_that_blackens_a_picture_is_said(open_engine: OpenEngin
     engine = open_engine("sd")
     monkeypatch.setattr(type(engine.pipe), "run_safety_checker", lambda self, image, device, dtype: (image, [False, True]))
     said = [event.message for event in engine.stream(requests(engine, 2)) if isinstance(event, Caution)]
-    assert said == ["the model's safety checker made picture 2 black (seed 2)"]
+    assert said == ["the model's safety checker made picture 2 (seed 2) black"]
 
 
 def test_out_of_memory_has_a_name_and_the_engine_goes_on(open_engine: OpenEngine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from aigc_cli.backends.image.prompts import KEPT, PromptCache, check_prompt, encode, unread
+from aigc_cli.backends.image.prompt_limits import check_prompt, unread
+from aigc_cli.backends.image.prompts import PromptCache, PromptKey, encode
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.image import Drawn, ImageRequest
 from tests.backends.image.conftest import OpenEngine
@@ -141,11 +142,18 @@ def test_equal_prompts_are_encoded_once(pipes: dict[str, Any], family: str, monk
 
 
 def test_what_was_encoded_long_ago_is_forgotten() -> None:
-    cache = PromptCache()
-    for number in range(KEPT + 5):
-        cache.get(number, dict)
-    assert len(cache.entries) == KEPT
-    assert 0 not in cache.entries
+    cache = PromptCache(limit=5 * 4)
+    for number in range(8):
+        cache.get(PromptKey(str(number), False, 0, 1), lambda: {"prompt_embeds": torch.zeros(1)})
+        assert cache.is_full == (number > 4)
+    assert [key.text for key in cache.entries] == ["3", "4", "5", "6", "7"]
+
+
+def test_what_is_larger_than_the_cache_is_kept_alone() -> None:
+    cache = PromptCache(limit=8)
+    for text in ("a", "b"):
+        assert len(cache.get(PromptKey(text, False, 0, 1), lambda: {"prompt_embeds": torch.zeros(100)})["prompt_embeds"]) == 100
+    assert [key.text for key in cache.entries] == ["b"]
 
 
 def test_no_negative_prompt_is_zeros_where_the_model_was_trained_so() -> None:

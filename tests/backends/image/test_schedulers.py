@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from aigc_cli.backends.image import steps
-from aigc_cli.backends.image.sampler_names import CHOICES, FLOW_CHOICES, from_a1111, to_a1111
 from aigc_cli.backends.image.schedulers import fitting, make_scheduler, own_choice
 from aigc_cli.core.events import ImageStep
 from aigc_cli.core.image import ImageRequest
+from aigc_cli.core.sampler_names import CHOICES, FLOW_CHOICES, from_a1111, to_a1111
 from tests.backends.image.conftest import OpenEngine
 
 OF_THEIR_OWN_SPACING = ("flow-euler", "flow-euler-karras", "flow-euler-sde", "flow-lcm", "flow-unipc")

@@ -1,9 +1,12 @@
-"""Samplers by short name: what each is in diffusers, and what A1111 calls it. Imports no engine, so that a recipe can be read at once."""
+"""Samplers by short name: what each is in diffusers, and what A1111 calls it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
+
+from aigc_cli.core.errors import UsageError
+from aigc_cli.core.nearest import nearest
 
 AUTOMATIC = "Automatic"
 
@@ -69,6 +72,14 @@ FLOW_CHOICES = (
 # the schedule that A1111 takes for these samplers when it is left at Automatic (its modules/sd_samplers_kdiffusion.py)
 AUTOMATIC_SCHEDULES = {"DPM++ 2M": "Karras", "DPM2": "Karras", "DPM2 a": "Karras", "DPM++ 2M SDE": "Exponential"}
 PLAIN_SCHEDULES = ("Normal", "Uniform", "Simple", AUTOMATIC)  # all of them even steps, more or less
+CLASS_ENDING = "Scheduler"  # of a model's own one that has no short name
+
+
+def check_sampler(name: str) -> None:
+    """Raises: UsageError for a name that no model could know."""
+    known = [choice.name for choice in (*CHOICES, *FLOW_CHOICES)]
+    if name not in known and not name.endswith(CLASS_ENDING):
+        raise UsageError(f"there is no scheduler {name!r}", nearest(name, known) or f"there is: {', '.join(known)}")
 
 
 def from_a1111(sampler: str, schedule: str = "", *, flow: bool = False) -> str | None:

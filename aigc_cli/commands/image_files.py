@@ -1,0 +1,180 @@
+"""Pictures into files: whole or not at all, under names that are free, and each written down."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from aigc_cli.batch import manifest
+from aigc_cli.batch.manifest import Record
+from aigc_cli.batch.output_folder import save
+from aigc_cli.batch.plan import Item
+from aigc_cli.commands.image_draw import Failure, Picture, Rejected
+from aigc_cli.commands.image_order import STDOUT, FileStyle, Order
+from aigc_cli.commands.image_recipes import Recipes
+from aigc_cli.core.errors import AigcError, UsageError
+from aigc_cli.core.events import ImageFailed, ImageRejected, ImageSaved, Loaded
+from aigc_cli.pictures import names
+from aigc_cli.pictures.metadata import encode_picture
+from aigc_cli.store.durable import met_full_disk
+
+
+class Folder:
+    """Where a run's pictures go, each whole or not at all, and each written down. done: what an earlier run has left, by key.
+
+    is_choice: pictures compete, and a name that a row asks for is the first one's that is kept.
+    """
+
+    def __init__(self, path: Path, style: FileStyle, recipes: Recipes, seed: int, done: Mapping[str, Record], *, is_choice: bool) -> None:
+        self.path, self.style, self.recipes, self.seed = path, style, recipes, seed
+        self.done = dict(done)
+        self.is_choice = is_choice
+        self.names: dict[int, str] = {}
+        self.free: defaultdict[str, list[str]] = defaultdict(list)  # names by what rows ask for, where pictures compete
+
+    def name(self, items: Sequence[Item]) -> None:
+        """Gives those a name that are not done; all must be complete. Files that are there keep theirs, unless they may be replaced."""
+        waiting = [item for item in items if item.key not in self.done]
+        there = [] if self.style.overwrite else sorted(entry.name for entry in self.path.iterdir())
+        wanted = [self._wanted(item) for item in waiting]
+        told_apart = names.told_apart([*there, *wanted])[len(there) :]
+        for item, name in zip(waiting, told_apart, strict=True):
+            self.names[item.index] = name
+            if self.is_choice and item.filename:
+                self.free[item.filename].append(name)
+
+    def _wanted(self, item: Item) -> str:
+        if item.filename:
+            return names.check_name(item.filename, self.style.suffix, item.origin)
+        values = {**vars(item.request), "index": item.index + 1, "model": Path(self.recipes.source.name).name}
+        return names.fill_in(self.style.template, values, self.style.suffix)
+
+    def keep(self, picture: Picture, loaded: Loaded) -> ImageSaved | None:
+        """None for a picture that was done before and only drawn again for those that it runs with. Raises: AigcError for a full disk."""
+        item = picture.item
+        if item.key in self.done:
+            return None
+        content = encoded(picture, self.style, self.recipes, loaded)
+        size = {"width": picture.pixels.width, "height": picture.pixels.height}
+        name = self.free[item.filename].pop(0) if self.is_choice and item.filename else self.names[item.index]
+        record = manifest.drawn(item, name, content, base_seed=self.seed, score=picture.score, **size)
+        with room_wanted(self.path):
+            save(self.path, record, content)
+        self.done[item.key] = record
+        return saved(self.path, record, picture.t)
+
+    def reject(self, rejected: Rejected) -> ImageRejected | None:
+        """None as for keep."""
+        record = manifest.rejected(rejected.item, rejected.score, base_seed=self.seed)
+        if record.key in self.done:
+            return None
+        with room_wanted(self.path):
+            manifest.append(self.path, record)
+        self.done[record.key] = record
+        return told_rejected(record)
+
+    def fail(self, failure: Failure) -> ImageFailed:
+        with room_wanted(self.path):
+            manifest.append(self.path, manifest.failed(failure.item, failure.error.message, base_seed=self.seed))
+        return told_failed(failure)
+
+    def files(self, items: Sequence[Item]) -> list[Path]:
+        """Of the items that are done, in their order."""
+        records = (self.done.get(item.key) for item in items)
+        return [self.path / record.file for record in records if record and record.file]
+
+
+def encoded(picture: Picture, style: FileStyle, recipes: Recipes, loaded: Loaded) -> bytes:
+    recipe = recipes.recipe(picture, loaded) if style.has_metadata else None
+    return encode_picture(picture.pixels, recipe, style.form.value, style.quality)
+
+
+class Stdout:
+    """Takes the one picture of a run. write: of its bytes."""
+
+    def __init__(self, style: FileStyle, recipes: Recipes, write: Callable[[bytes], None]) -> None:
+        self.style, self.recipes, self.write = style, recipes, write
+
+    def keep(self, picture: Picture, loaded: Loaded) -> ImageSaved:
+        self.write(encoded(picture, self.style, self.recipes, loaded))
+        request, pixels = picture.item.request, picture.pixels
+        return ImageSaved(
+            t=picture.t,
+            index=picture.item.index,
+            path=STDOUT,
+            seed=request.seed,
+            width=pixels.width,
+            height=pixels.height,
+            score=picture.score,
+        )
+
+    def reject(self, rejected: Rejected) -> ImageRejected:
+        return told_rejected(manifest.rejected(rejected.item, rejected.score, base_seed=0))
+
+    def fail(self, failure: Failure) -> ImageFailed:
+        return told_failed(failure)
+
+
+def saved(folder: Path, record: Record, t: float = 0.0, *, was_there: bool | None = None) -> ImageSaved:
+    assert record.width
+    assert record.height
+    return ImageSaved(
+        t=t,
+        index=record.index,
+        path=str(folder / str(record.file)),
+        seed=record.seed,
+        width=record.width,
+        height=record.height,
+        score=record.score,
+        prompt=record.prompt,
+        origin=record.origin,
+        was_there=was_there,
+    )
+
+
+def told_rejected(record: Record, *, was_there: bool | None = None) -> ImageRejected:
+    assert record.score is not None
+    return ImageRejected(
+        index=record.index, seed=record.seed, score=record.score, prompt=record.prompt, origin=record.origin, was_there=was_there
+    )
+
+
+def told_failed(failure: Failure) -> ImageFailed:
+    item, error = failure.item, failure.error
+    return ImageFailed(
+        index=item.index,
+        seed=item.request.seed,
+        message=error.message,
+        hint=error.hint,
+        prompt=item.request.prompt,
+        origin=item.origin or None,
+    )
+
+
+@contextmanager
+def room_wanted(folder: Path) -> Iterator[None]:
+    """Raises: AigcError in place of the OSError of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if met_full_disk(error, folder):
+            raise AigcError(
+                f"no room is left in {folder}", "make room, and give the same command again: what is done stays done"
+            ) from error
+        raise
+
+
+def refuse_taken_names(order: Order, items: Sequence[Item], records: Sequence[Record]) -> None:
+    """Raises: UsageError for a file that a row asks for by name and that is there already, unless an earlier run drew it for this plan."""
+    if order.folder is None or order.style.overwrite:
+        return
+    keys = {item.key for item in items}
+    own = {record.file for record in records if record.key in keys}
+    for item in items:
+        if item.filename:
+            name = names.check_name(item.filename, order.style.suffix, item.origin)
+            if name not in own and (order.folder / name).exists():
+                where = f"{item.origin}: " if item.origin else ""
+                raise UsageError(f"{where}filename: {order.folder / name} is there already", "choose another name, or use --overwrite")

@@ -1,0 +1,328 @@
+"""A run of `aigc image`, from its rows to its files: everything that happens, as events."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from aigc_cli.backends import open_image_engine
+from aigc_cli.batch.columns import image_columns
+from aigc_cli.batch.manifest import Record, earlier_seed, find_done, read_records
+from aigc_cli.batch.output_folder import hold_output
+from aigc_cli.batch.plan import Item, check_row, groups, plan_items
+from aigc_cli.batch.rows import PromptRow, read_rows
+from aigc_cli.batch.source import folder_of
+from aigc_cli.commands.image_choice import Chooser, open_judge
+from aigc_cli.commands.image_draw import Drawer, Failure, Outcome, Picture, Rejected
+from aigc_cli.commands.image_files import Folder, Stdout, refuse_taken_names, saved, told_rejected
+from aigc_cli.commands.image_inputs import InputPictures
+from aigc_cli.commands.image_order import Choice, Order
+from aigc_cli.commands.image_recipes import Recipes
+from aigc_cli.commands.image_sheets import write_page, write_sheets
+from aigc_cli.core.engine import ModelSource
+from aigc_cli.core.errors import AigcError, ExitStatus, UsageError
+from aigc_cli.core.events import Caution, Done, Event, ImagesPlanned, Progress
+from aigc_cli.core.image import SEEDS, ImageEngine
+from aigc_cli.data.bad_rows import ROWS_SHOWN
+from aigc_cli.models.fingerprint import fingerprint_path
+from aigc_cli.models.resolve_clip import resolve_clip
+from aigc_cli.models.resolve_image import resolve_image
+from aigc_cli.pictures.names import check_name
+from aigc_cli.pictures.recipe import differences
+from aigc_cli.render.confirm import terminal_confirm
+from aigc_cli.render.images import PICTURES
+from aigc_cli.signals import leaving_at_once
+
+REJECTS = "rejects.jsonl"
+
+
+class SomeFailedError(AigcError):
+    """Of several pictures not all could be drawn."""
+
+    status = ExitStatus.PARTIAL
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is to be drawn, with what. seed: of the first row.  clip: the folder of the one that scores."""
+
+    order: Order
+    source: ModelSource
+    clip: Path | None
+    items: tuple[Item, ...]
+    seed: int
+    recipes: Recipes
+
+    @property
+    def candidates(self) -> int:
+        """How many items that follow each other are drawn for those that are kept of them."""
+        return (self.order.choice and self.order.choice.best_of) or 1
+
+    @property
+    def is_single(self) -> bool:
+        """Whether there is one picture, asked for on the command line."""
+        return len(self.items) == 1 and self.order.prompts is None
+
+    @property
+    def kept(self) -> int:
+        """Pictures that the run ends with, at most."""
+        of_each = self.order.choice.keep if self.order.choice and self.order.choice.best_of else 1
+        return len(self.items) // self.candidates * of_each
+
+
+def run(order: Order, write: Callable[[bytes], None]) -> Iterator[Event]:
+    """write: puts the bytes of a picture on stdout, where they are to go there.
+
+    Raises: UsageError for bad input, before the model is loaded; BusyError; SomeFailedError at the end; whatever stops all of it.
+    """
+    started = time.perf_counter()
+    for remark in order.remarks:
+        yield Caution(message=remark)
+    rows = yield from read_order(order)
+    with leaving_at_once():
+        source = yield from resolve_image(order.model, assume_yes=order.assume_yes, confirm=terminal_confirm())
+        clip = yield from resolved_clip(order)
+    with hold_output(order.folder) if order.folder else nullcontext():
+        records = (yield from read_records(order.folder)) if order.folder else ()
+        plan = make_plan(order, rows, source, clip, records)
+        refuse_taken_names(order, plan.items, records)
+        done = (yield from settled(plan, order.folder, records)) if order.folder and not order.style.overwrite else {}
+        yield from draw_plan(plan, done, records, write, started)
+
+
+def read_order(order: Order) -> Generator[Event, None, Sequence[PromptRow]]:
+    if order.row:
+        return [order.row]
+    assert order.prompts
+    pictures = InputPictures()
+
+    def check(row: PromptRow) -> None:
+        check_row(row, order.common)
+        pictures.check(row, order.common)
+        if "n" in row.values and order.choice and order.choice.best_of:
+            raise UsageError("n and --best-of contradict each other", "--keep says how many of the best are kept")
+        if filename := row.values.get("filename"):
+            check_name(filename, order.style.suffix, "")
+
+    columns = image_columns(folder_of(order.prompts))
+    rejects = order.folder / REJECTS if order.skip_bad and order.folder else None
+    return (yield from read_rows(order.prompts, columns, check=check, rejects=rejects))
+
+
+def resolved_clip(order: Order) -> Generator[Event, None, Path | None]:
+    if order.choice is None:
+        return None
+    return (yield from resolve_clip(order.choice.score, assume_yes=order.assume_yes, confirm=terminal_confirm()))
+
+
+def make_plan(order: Order, rows: Sequence[PromptRow], source: ModelSource, clip: Path | None, records: Sequence[Record]) -> Plan:
+    """A file of prompts that is given again without a seed goes on with the folder's; a single prompt is drawn anew.
+
+    Raises: UsageError for several pictures that would go to stdout, and as plan_items.
+    """
+    seed = order.seed
+    if seed is None:
+        earlier = earlier_seed(records) if order.prompts else None
+        seed = secrets.randbelow(SEEDS) if earlier is None else earlier
+    recipes = Recipes(source, order.engine)
+    items = plan_items(rows, order.common, seed=seed, identity=identity(order, recipes, clip))
+    plan = Plan(order, source, clip, items, seed, recipes)
+    if order.folder is None and plan.kept > 1:
+        raise UsageError(f"-o - is for one picture, and that makes {plan.kept}", "name a folder after -o")
+    return plan
+
+
+def identity(order: Order, recipes: Recipes, clip: Path | None) -> dict[str, Any]:
+    """What decides what a run draws besides its requests. What is not asked for is left out: it changes no key when it is new."""
+    style, choice = order.style, order.choice
+    values = {
+        "model": recipes.fingerprint,
+        "dtype": order.engine.dtype if order.engine.dtype != "auto" else None,
+        "cache": order.engine.cache or None,
+        "parts": [[part.kind, fingerprint_path(Path(part.name)), part.scale] for part in recipes.parts] or None,
+        "format": [style.form.value, style.quality] if style.suffix != ".png" else None,
+        "choice": chosen_by(choice, clip) if choice and clip else None,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def chosen_by(choice: Choice, clip: Path) -> dict[str, Any]:
+    files = {"score": fingerprint_path(clip), "aesthetic": choice.aesthetic and fingerprint_path(choice.aesthetic)}
+    return {name: value for name, value in {**dataclasses.asdict(choice), **files}.items() if value is not None}
+
+
+def settled(plan: Plan, folder: Path, records: Sequence[Record]) -> Generator[Event, None, dict[str, Record]]:
+    """What of the plan need not be drawn again, by key: pictures that lie there, and those that were not worth keeping."""
+    keys = {item.key for item in plan.items}
+    done = yield from find_done(folder, records, keys)
+    latest = {record.key: record for record in records if record.key in keys}
+    return {**done, **{key: record for key, record in latest.items() if record.status == "rejected"}}
+
+
+def draw_plan(
+    plan: Plan, done: dict[str, Record], records: Sequence[Record], write: Callable[[bytes], None], started: float
+) -> Iterator[Event]:
+    """done: what of the plan is there already.  records: of all that was ever drawn into the folder."""
+    order = plan.order
+    earlier = [done[item.key] for item in plan.items if item.key in done]
+    there = [record for record in earlier if record.file]
+    yield ImagesPlanned(pictures=plan.kept, done=len(there), seed=plan.seed)
+    for record in earlier:
+        assert order.folder
+        yield saved(order.folder, record, was_there=True) if record.file else told_rejected(record, was_there=True)
+    target: Folder | Stdout = Stdout(order.style, plan.recipes, write)
+    if order.folder:
+        target = Folder(order.folder, order.style, plan.recipes, plan.seed, done, is_choice=plan.candidates > 1)
+    facts: dict[str, Any] = {}
+    failures: list[Failure] = []
+    if len(earlier) < len(plan.items):
+        facts = yield from draw_missing(plan, target, len(there), failures)
+    if isinstance(target, Folder):
+        yield from show_together(plan, target, records)
+    yield Done(finish_reason="stop", seconds=time.perf_counter() - started, seed=plan.seed, **facts)
+    if failures:
+        raise failed(failures, len(plan.items))
+
+
+def failed(failures: Sequence[Failure], count: int) -> AigcError:
+    if count == 1:
+        return failures[0].error
+    hint = "the reasons stand above and in the manifest; the same command tries them again"
+    return SomeFailedError(f"{len(failures)} of {count} pictures could not be drawn", hint)
+
+
+def draw_missing(plan: Plan, target: Folder | Stdout, done: int, failures: list[Failure]) -> Generator[Event, None, dict[str, Any]]:
+    """Draws and keeps what is missing; the facts for Done. failures: are added to."""
+    yield Progress(phase=f"loading {plan.source.name}", done=0)
+    with leaving_at_once():
+        engine = open_image_engine(plan.source, plan.order.engine)
+    try:
+        yield engine.loaded
+        yield from compared(plan, engine)
+        items = yield from completed(plan, engine, failures)
+        if isinstance(target, Folder):
+            target.name(items)
+        for outcome in [*failures]:
+            yield target.fail(outcome)
+        yield from kept(outcomes(plan, engine, items, settled_keys(target)), plan, engine, target, done, failures)
+        loaded = engine.loaded
+        facts = {"model": loaded.model, "revision": loaded.revision, "device": loaded.device, "dtype": loaded.dtype}
+        return {**facts, "peak_memory": engine.peak_memory()}
+    finally:
+        engine.close()
+
+
+def settled_keys(target: Folder | Stdout) -> set[str]:
+    return set(target.done) if isinstance(target, Folder) else set()
+
+
+def compared(plan: Plan, engine: ImageEngine) -> Iterator[Event]:
+    """With --from: what may make the picture another one today."""
+    if then := plan.order.then:
+        for difference in differences(then, plan.recipes.common(engine.loaded)):
+            yield Caution(message=f"{difference}: the picture may differ")
+
+
+def completed(plan: Plan, engine: ImageEngine, failures: list[Failure]) -> Generator[Event, None, list[Item]]:
+    """The items with nothing left to the model. What it must change is said once for all that it concerns.
+
+    Those that the model cannot do are an error, or failures with --skip-bad. Raises: UsageError.
+    """
+    items: list[Item] = []
+    bad: list[Failure] = []
+    remarks: dict[str, int] = {}
+    for item in plan.items:
+        try:
+            request, said = engine.complete(item.request)
+        except AigcError as error:
+            bad.append(Failure(item, error))
+        else:
+            items.append(dataclasses.replace(item, request=request))
+            for remark in said:
+                remarks[remark] = remarks.get(remark, 0) + 1
+    if bad and not (plan.order.skip_bad and items):
+        raise bad[0].error if len(plan.items) == 1 else cannot_be_drawn(bad, len(plan.items))
+    for remark, count in [*remarks.items()][:ROWS_SHOWN]:
+        yield Caution(message=remark + (f" ({count} pictures)" if count > 1 else ""))
+    if len(remarks) > ROWS_SHOWN:
+        yield Caution(message=f"... and {len(remarks) - ROWS_SHOWN} more remarks of this kind")
+    failures += bad
+    return items
+
+
+def cannot_be_drawn(bad: Sequence[Failure], count: int) -> UsageError:
+    first = [f"{failure.item.origin or failure.item.request.prompt}: {failure.error.message}" for failure in bad[:ROWS_SHOWN]]
+    more = [f"... and {len(bad) - ROWS_SHOWN} more"] if len(bad) > ROWS_SHOWN else []
+    message = "\n".join([f"{len(bad)} of {count} pictures cannot be drawn by this model", *first, *more])
+    return UsageError(message, bad[0].error.hint or "mend them, or leave them out with --skip-bad")
+
+
+def outcomes(plan: Plan, engine: ImageEngine, items: Sequence[Item], done: set[str]) -> Iterator[Event | Outcome]:
+    """Group by group, formed from the whole plan; a group of which nothing is missing is passed over."""
+    choice = plan.order.choice
+    drawer = Drawer(engine, plan.order.previews)
+    fixed = plan.order.batch_size
+    grouped = partial(groups, kind=engine.kind, batch_size=engine.batch_size if fixed is None else lambda request: fixed)
+    tasks = chunks(items, plan) if choice and choice.best_of else grouped(items)
+    missing = [task for task in tasks if any(item.key not in done for item in task)]
+    yield from drawer.encode_ahead([item.request for task in missing for item in task])
+    draw: Callable[[Sequence[Item]], Iterator[Event | Outcome]] = drawer.draw
+    if choice:
+        assert plan.clip
+        with leaving_at_once():
+            judge = open_judge(choice, plan.clip, engine.loaded.device)
+        chooser = Chooser(choice, judge, drawer, grouped)
+        draw = chooser.draw_best if choice.best_of else chooser.draw
+    for task in missing:
+        yield from draw(task)
+
+
+def chunks(items: Sequence[Item], plan: Plan) -> list[list[Item]]:
+    """The candidates that compete with each other; those that the model cannot do are missing among them."""
+    together: dict[int, list[Item]] = {}
+    for item in items:
+        together.setdefault(item.index // plan.candidates, []).append(item)
+    return list(together.values())
+
+
+def kept(
+    events: Iterator[Event | Outcome], plan: Plan, engine: ImageEngine, target: Folder | Stdout, done: int, failures: list[Failure]
+) -> Iterator[Event]:
+    """Saves what is drawn and passes on what is said; tells how many of the pictures are done before the next are drawn."""
+    is_told = False
+    for event in events:
+        if isinstance(event, Picture):
+            result: Event | None = target.keep(event, engine.loaded)
+            done += result is not None
+            is_told = False
+        elif isinstance(event, Rejected):
+            result = target.reject(event)
+        elif isinstance(event, Failure):
+            failures.append(event)
+            told = target.fail(event)
+            result = None if plan.is_single else told  # the error that ends the run tells it
+        else:
+            if not is_told and plan.kept > 1:
+                yield Progress(phase="drawing", done=done, total=plan.kept, unit=PICTURES)
+                is_told = True
+            result = event
+        if result:
+            yield result
+
+
+def show_together(plan: Plan, target: Folder, records: Sequence[Record]) -> Iterator[Event]:
+    """The sheet of this run's pictures, in the order of the plan, and the page of all in the folder."""
+    order, files = plan.order, target.files(plan.items)
+    if order.grid and files:
+        matrix = order.common.matrix
+        columns = len({repr(point[last]) for point in matrix}) if (last := next(reversed([*matrix[0]]), None)) else None
+        yield from write_sheets(target.path, files, columns)
+    everything = sorted({record.file for record in (*records, *target.done.values()) if record.file})
+    if order.webpage and (there := [path for name in everything if (path := target.path / name).is_file()]):
+        write_page(target.path, there)

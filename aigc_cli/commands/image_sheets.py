@@ -1,0 +1,44 @@
+"""The pictures of a run, or of a folder, shown together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from aigc_cli.atomic_file import replace_file
+from aigc_cli.commands.image_files import room_wanted
+from aigc_cli.core.errors import AigcError
+from aigc_cli.core.events import Caution, Event
+from aigc_cli.pictures.gallery import Entry, gallery_html
+from aigc_cli.pictures.metadata import encode_image, read_recipe
+from aigc_cli.pictures.recipe import Recipe
+from aigc_cli.pictures.sheet import captioned, contact_sheet
+
+SHEET, PAGE = "grid.png", "index.html"
+PICTURES_A_SHEET = 100
+
+
+def write_sheets(folder: Path, files: Sequence[Path], columns: int | None) -> Iterator[Event]:
+    """Contact sheets of the pictures, a hundred on each."""
+    for number, at in enumerate(range(0, len(files), PICTURES_A_SHEET), 1):
+        target = folder / (SHEET if number == 1 else f"{Path(SHEET).stem}-{number}.png")
+        sheet, remarks = contact_sheet([captioned(path) for path in files[at : at + PICTURES_A_SHEET]], columns=columns)
+        with room_wanted(folder):
+            replace_file(target, encode_image(sheet, None))
+        for remark in remarks:
+            yield Caution(message=remark)
+
+
+def write_page(folder: Path, files: Sequence[Path]) -> None:
+    """The gallery of the folder. Pictures without a recipe are shown without one."""
+    entries = [Entry(path, recipe_or_none(path)) for path in files]
+    page = gallery_html(entries, folder, folder.absolute().name)
+    with room_wanted(folder):
+        replace_file(folder / PAGE, page.encode("utf-8", "replace"))
+
+
+def recipe_or_none(path: Path) -> Recipe | None:
+    try:
+        return read_recipe(path)[0]
+    except AigcError:
+        return None

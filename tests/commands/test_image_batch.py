@@ -1,0 +1,331 @@
+"""Files of prompts: their rows, what runs together, and what a later run does with what is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from aigc_cli.core.errors import AigcError
+from tests.commands.imaging import OUT, draw, drawn, names, pixels, recipe, records, write
+from tests.conftest import Result
+from tests.fake_image import FakeImageEngine
+
+Run = Callable[..., Result]
+Fake = type[FakeImageEngine]
+
+TEN = "".join(f"第{number}只 cat\n" for number in range(10))
+
+pytestmark = pytest.mark.usefixtures("fake_image")
+
+
+def test_a_line_is_a_prompt() -> None:
+    result = draw("--prompts", write("ideas.txt", "# ideas\n一只狐狸\n\n  a cat  \n"), "--seed", 7)
+    assert result.stdout.splitlines() == ["out/0001-一只狐狸-7.png", "out/0002-a-cat-8.png"]
+    assert drawn() == [[("一只狐狸", 7), ("a cat", 8)]]
+    assert [record["origin"] for record in records()] == ["ideas.txt:2", "ideas.txt:4"]
+
+
+def test_rows_of_a_table_set_for_themselves_what_they_like(fake_image: Fake) -> None:
+    columns = "prompt,negative-prompt,seed,width,height,steps,guidance_scale,scheduler,filename,n"
+    table = f"{columns}\n狐狸,模糊,5,128,96,2,1.5,ddim,主图,\ncat,,,,,,,,,2\n"
+    draw("--prompts", write("products.csv", table), "--seed", 7, "--steps", 3, "--negative-prompt", "bad")
+    first, second, third = (request for batch in fake_image.batches for request in batch)
+    assert (first.prompt, first.negative_prompt, first.seed, first.width, first.height) == ("狐狸", "模糊", 5, 128, 96)
+    assert (first.steps, first.guidance_scale, first.scheduler) == (2, 1.5, "ddim")
+    assert (second.prompt, second.negative_prompt, second.seed, second.steps, second.width) == ("cat", "bad", 8, 3, 64)
+    assert (third.prompt, third.seed) == ("cat", 9)
+    assert names() == ["0002-cat-8.png", "0003-cat-9.png", "主图.png"]
+    assert Image.open(OUT / "主图.png").size == (128, 96)
+
+
+def test_rows_of_json() -> None:
+    draw("--prompts", write("rows.jsonl", [{"prompt": "狐狸", "seed": 3, "steps": None}, {"prompt": "cat", "width": 72}]), "--seed", 7)
+    assert names() == ["0001-狐狸-3.png", "0002-cat-8.png"]
+
+
+@pytest.mark.parametrize("text", ["狐狸\ncat\n", "prompt\n狐狸\ncat\n", '{"prompt": "狐狸"}\n{"prompt": "cat"}\n'])
+def test_a_pipe_is_told_by_its_first_line(text: str) -> None:
+    draw("--prompts", "-", "--seed", 7, input=text)
+    assert drawn() == [[("狐狸", 7), ("cat", 8)]]
+    assert records()[0]["origin"].startswith("stdin:")
+
+
+def test_names_of_pictures_in_a_table_are_relative_to_it(fake_image: Fake) -> None:
+    Path("photos").mkdir()
+    Image.new("RGB", (64, 64), "red").save("photos/图.png")
+    draw("--prompts", write("photos/rows.csv", "prompt,init_image,strength\nfox,图.png,0.5\ncat,,\n"), "--seed", 7)
+    (first,), (second,) = fake_image.batches
+    assert (first.init_image, first.strength, second.init_image) == (Path("photos/图.png"), 0.5, None)
+
+
+def test_alternatives_and_several_of_each() -> None:
+    result = draw("a {red|蓝色} house, {oil painting|watercolour}", "-n", 4, "--seed", 7)
+    assert len(result.stdout.splitlines()) == 16
+    batches = drawn()
+    assert [len(batch) for batch in batches] == [4] * 4
+    assert [batch[0][0] for batch in batches] == [
+        f"a {colour} house, {how}" for colour in ("red", "蓝色") for how in ("oil painting", "watercolour")
+    ]
+    assert all([seed for _, seed in batch] == [7, 8, 9, 10] for batch in batches)
+    assert recipe(OUT / "0001-a-red-house-oil-painting-7.png")["typed_prompt"] == "a {red|蓝色} house, {oil painting|watercolour}"
+
+
+def test_wildcards_are_drawn_by_the_seed() -> None:
+    Path("cards").mkdir()
+    write("cards/animal.txt", "猫\n3::fox\n# none\nowl\n")
+    draw("a __animal__", "-n", 8, "--seed", 1, "--wildcards", "cards")
+    prompts = [prompt for batch in drawn() for prompt, _ in batch]
+    assert set(prompts) <= {"a 猫", "a fox", "a owl"}
+    assert len(set(prompts)) > 1
+    draw("a __animal__", "-n", 8, "--seed", 1, "--wildcards", "cards", "-o", "again")
+    assert [prompt for batch in drawn() for prompt, _ in batch] == prompts
+
+
+def test_every_combination_of_a_matrix(fake_image: Fake) -> None:
+    draw("狐狸", "--matrix", "steps=2,3", "--matrix", "guidance-scale=5,7.5", "--seed", 7)
+    requests = [request for batch in fake_image.batches for request in batch]
+    assert [(request.steps, request.guidance_scale, request.seed) for request in requests] == [
+        (2, 5.0, 7),
+        (2, 7.5, 7),
+        (3, 5.0, 7),
+        (3, 7.5, 7),
+    ]
+
+
+def test_those_of_one_kind_run_together_in_the_order_of_their_first(fake_image: Fake) -> None:
+    rows = [{"prompt": f"{number}", "width": 128 if number % 3 == 0 else 64} for number in range(9)]
+    result = draw("--prompts", write("rows.jsonl", rows), "--seed", 0)
+    assert [[prompt for prompt, _ in batch] for batch in drawn()] == [["0", "3", "6"], ["1", "2", "4", "5"], ["7", "8"]]
+    assert len(result.stdout.splitlines()) == 9
+    assert recipe(OUT / "0003-2-2.png")["batch_size"] == 4
+    assert recipe(OUT / "0003-2-2.png")["batch_position"] == 1
+    draw("--prompts", "rows.jsonl", "--seed", 0, "--batch-size", 2, "-o", "pairs")
+    assert [len(batch) for batch in drawn()] == [2, 2, 2, 1, 2]
+    assert pixels(Path("pairs")) == pixels()
+    assert fake_image.encoded[0] == ("0", "3", "6", "1", "2", "4", "5", "7", "8")
+
+
+def test_the_same_again_draws_nothing_and_opens_nothing(fake_image: Fake) -> None:
+    prompts = write("猫.txt", TEN)
+    draw("--prompts", prompts)
+    before = {path: path.stat().st_mtime_ns for path in OUT.iterdir()}
+    result = draw("--prompts", prompts)
+    assert len(fake_image.opened) == 1
+    assert result.stdout == ""
+    assert "10 pictures, 10 of them there already" in result.stderr
+    assert {path: path.stat().st_mtime_ns for path in OUT.iterdir() if path in before} == before
+
+
+@pytest.mark.parametrize("steps", [3, 5, 9])
+def test_after_an_interruption_only_what_is_missing_is_drawn_in_the_same_batches(steps: int, run: Run, fake_image: Fake) -> None:
+    prompts = write("猫.txt", TEN)
+    draw("--prompts", prompts, "--seed", 7, "-o", "whole")
+    whole = drawn()
+    fake_image.steps_done, fake_image.stop = 0, (steps, KeyboardInterrupt())
+    assert run("image", "--prompts", prompts, "--seed", 7).status == 130
+    assert len(names()) == steps // 4 * 4
+    fake_image.stop = None
+    drawn()
+    draw("--prompts", prompts, "--seed", 7)
+    assert drawn() == whole[steps // 4 :]
+    assert pixels() == pixels(Path("whole"))
+    assert [record["index"] for record in records()] == list(range(10))
+
+
+def test_of_a_batch_that_was_half_saved_all_is_drawn_and_the_rest_saved(fake_image: Fake) -> None:
+    prompts = write("猫.txt", TEN)
+    draw("--prompts", prompts, "--seed", 7)
+    whole, stamps = pixels(), {path.name: path.stat().st_mtime_ns for path in OUT.iterdir()}
+    drawn()
+    lines = (OUT / "manifest.jsonl").read_bytes().splitlines(keepends=True)
+    (OUT / "manifest.jsonl").write_bytes(b"".join(lines[:5]) + lines[5][:40])  # as a kill leaves it
+    for record in map(json.loads, lines[5:]):
+        (OUT / record["file"]).unlink()
+    result = draw("--prompts", prompts, "--seed", 7)
+    assert "its last line was cut short" in result.stderr
+    assert [len(batch) for batch in drawn()] == [4, 2]
+    assert len(result.stdout.splitlines()) == 5
+    assert pixels() == whole
+    assert (OUT / names()[0]).stat().st_mtime_ns == stamps[names()[0]]
+
+
+def test_a_file_that_is_begun_again_keeps_the_seed_of_its_folder(run: Run, fake_image: Fake) -> None:
+    prompts = write("猫.txt", TEN)
+    fake_image.stop = (5, KeyboardInterrupt())
+    assert run("image", "--prompts", prompts).status == 130
+    fake_image.stop = None
+    seed = records()[0]["base_seed"]
+    draw("one more, by itself", "--seed", 3)  # is no batch, and its seed not the folder's
+    result = draw("--prompts", prompts)
+    assert f"10 pictures, 4 of them there already, seed {seed}" in result.stderr
+    assert {record["base_seed"] for record in records()} == {seed, 3}
+
+
+def test_rows_that_fail_are_told_and_tried_again(run: Run, fake_image: Fake) -> None:
+    prompts = write("猫.txt", TEN)
+    fake_image.broken["第2只 cat"] = AigcError("the model stumbled", "try another one")
+    result = run("image", "--prompts", prompts, "--seed", 7)
+    assert result.status == 5
+    assert "picture 3 (猫.txt:3) could not be drawn: the model stumbled\n      try another one" in result.stderr
+    assert "1 of 10 pictures could not be drawn" in result.stderr
+    assert len(names()) == len(result.stdout.splitlines()) == 9
+    assert [(record["index"], record["message"]) for record in records() if record["status"] == "failed"] == [(2, "the model stumbled")]
+    fake_image.broken.clear()
+    drawn()
+    assert draw("--prompts", prompts, "--seed", 7).stdout == "out/0003-第2只-cat-9.png\n"
+    assert drawn() == [[(f"第{number}只 cat", 7 + number) for number in range(4)]]  # the batch it belongs to
+
+
+def test_bad_rows_are_left_out_when_that_is_wanted(run: Run) -> None:
+    prompts = write("rows.csv", "prompt,steps\n狐狸,4\n猫,abc\n,5\ncat,9999\n狗,5\n")
+    result = draw("--prompts", prompts, "--skip-bad", "--seed", 7)
+    assert "3 of 5 rows are bad and left out" in result.stderr
+    assert [prompt for batch in drawn() for prompt, _ in batch] == ["狐狸", "狗"]
+    rejects = [json.loads(line) for line in (OUT / "rejects.jsonl").read_text("utf-8").split("\n")[:-1]]
+    assert [(each["line"], each["row"]) for each in rejects] == [(3, "猫,abc\n"), (4, ",5\n"), (5, "cat,9999\n")]
+    assert rejects[0]["error"] == "steps: 'abc' is no whole number"
+
+
+def test_rows_that_the_model_cannot_do_are_all_told_before_the_first_is_drawn(run: Run, fake_image: Fake) -> None:
+    from aigc_cli.core.errors import UsageError
+
+    fake_image.refused = {f"第{number}只 cat": UsageError("this model takes no negative prompt", "leave it out") for number in (1, 3)}
+    result = run("image", "--prompts", write("猫.txt", TEN), "--seed", 7)
+    assert (result.status, drawn(), fake_image.closed) == (2, [], 1)
+    assert "2 of 10 pictures cannot be drawn by this model" in result.stderr
+    assert "猫.txt:2: this model takes no negative prompt" in result.stderr
+    result = run("image", "--prompts", "猫.txt", "--seed", 7, "--skip-bad")
+    assert (result.status, len(names())) == (5, 8)
+
+
+def test_only_a_row_that_changed_is_drawn() -> None:
+    write("rows.jsonl", [{"prompt": "狐狸", "seed": 1}, {"prompt": "cat", "seed": 2}, {"prompt": "dog", "seed": 3}])
+    draw("--prompts", "rows.jsonl")
+    before = names()
+    drawn()
+    write("rows.jsonl", [{"prompt": "dog", "seed": 3}, {"prompt": "狐狸", "seed": 1}, {"prompt": "cat", "seed": 2, "steps": 6}])
+    draw("--prompts", "rows.jsonl")
+    assert drawn() == [[("cat", 2)]]
+    assert set(names()) == {*before, "0003-cat-2.png"}
+
+
+def test_pictures_that_are_gone_or_damaged_are_drawn_again() -> None:
+    draw("--prompts", write("猫.txt", TEN), "--seed", 7)
+    whole = pixels()
+    gone, damaged = names()[1], names()[9]
+    (OUT / gone).unlink()
+    (OUT / damaged).write_bytes((OUT / damaged).read_bytes()[:-20])
+    drawn()
+    result = draw("--prompts", "猫.txt", "--seed", 7)
+    assert "1 of the 10 pictures that were drawn before are not there any more" in result.stderr
+    assert "1 of the 10 pictures that were drawn before are not as aigc wrote them" in result.stderr
+    assert [len(batch) for batch in drawn()] == [4, 2]
+    assert (OUT / gone).exists()
+    assert result.stdout.splitlines()[1] == f"out/{damaged.replace('.png', '-2.png')}"  # what is not ours any more stays
+    (OUT / damaged).unlink()
+    assert set(pixels().values()) == set(whole.values())
+
+
+def test_overwrite_draws_all_anew() -> None:
+    draw("--prompts", write("猫.txt", TEN), "--seed", 7)
+    whole = pixels()
+    drawn()
+    result = draw("--prompts", "猫.txt", "--seed", 7, "--overwrite")
+    assert len(result.stdout.splitlines()) == sum(map(len, drawn())) == 10
+    assert pixels() == whole
+    assert "there already" in draw("--prompts", "猫.txt", "--seed", 7).stderr
+
+
+def test_a_name_that_a_row_asks_for() -> None:
+    write("rows.csv", "prompt,filename,n\n狐狸,主图,2\ncat,cat.png,\ndog,CAT,\n")
+    draw("--prompts", "rows.csv", "--seed", 7)
+    assert names() == ["CAT-2.png", "cat.png", "主图-2.png", "主图.png"]
+    assert "4 of them there already" in draw("--prompts", "rows.csv", "--seed", 7).stderr
+    (OUT / "主图-2.png").unlink()
+    assert draw("--prompts", "rows.csv", "--seed", 7).stdout == "out/主图-2.png\n"
+
+
+def test_a_name_that_a_row_asks_for_and_another_picture_has(run: Run, fake_image: Fake) -> None:
+    OUT.mkdir()
+    (OUT / "主图.png").write_text("mine")
+    result = run("image", "--prompts", write("rows.csv", "prompt,filename\n狐狸,主图\n"), "--seed", 7)
+    assert (result.status, fake_image.opened) == (2, [])
+    assert "rows.csv:2: filename: out/主图.png is there already" in result.stderr
+    assert (OUT / "主图.png").read_text() == "mine"
+    draw("--prompts", "rows.csv", "--seed", 7, "--overwrite")
+    assert recipe(OUT / "主图.png")["settings"]["prompt"] == "狐狸"
+
+
+HOLD = """
+from pathlib import Path
+from aigc_cli.batch.output_folder import hold_output
+with hold_output(Path("out")):
+    print("held", flush=True)
+    input()
+"""
+
+
+def test_a_second_run_on_the_folder(run: Run, fake_image: Fake) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    holder = subprocess.Popen([sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    result = run("image", "fox", "--seed", 7)
+    assert (result.status, f"another run holds out (process {holder.pid})" in result.stderr) == (75, True)
+    assert not fake_image.opened
+    holder.kill()
+    holder.communicate()
+    draw("fox", "--seed", 7)  # a killed holder holds nothing
+
+
+def test_results_as_json_tell_all_of_the_batch(run: Run, fake_image: Fake) -> None:
+    prompts = write("猫.txt", TEN)
+    fake_image.stop = (5, KeyboardInterrupt())
+    assert run("image", "--prompts", prompts, "--seed", 7).status == 130
+    fake_image.stop = None
+    fake_image.broken["第9只 cat"] = AigcError("the model stumbled", "try another one")
+    result = run("image", "--prompts", prompts, "--seed", 7, "--json")
+    *results, error = result.events
+    assert result.status == error["status"] == 5
+    assert [each["index"] for each in results] == list(range(10))
+    assert [each["status"] for each in results] == ["done"] * 9 + ["failed"]
+    assert [each.get("was_there") for each in results] == [True] * 4 + [None] * 6
+    assert {name: results[5][name] for name in ("index", "status", "path", "seed", "width", "height", "prompt", "origin")} == {
+        "index": 5,
+        "status": "done",
+        "path": "out/0006-第5只-cat-12.png",
+        "seed": 12,
+        "width": 64,
+        "height": 64,
+        "prompt": "第5只 cat",
+        "origin": "猫.txt:6",
+    }
+    assert (results[9]["message"], results[9]["hint"], results[9]["origin"]) == ("the model stumbled", "try another one", "猫.txt:10")
+
+
+def test_a_sheet_of_the_run() -> None:
+    draw("狐狸", "--matrix", "steps=2,3", "--matrix", "guidance-scale=5,6,7", "--seed", 7, "--grid")
+    sheet = Image.open(OUT / "grid.png")
+    assert sheet.width > sheet.height  # three by two: a column for each value of the last option
+    draw("--prompts", write("猫.txt", TEN), "--seed", 7, "--grid", "-o", "cats")
+    first = (Path("cats") / "grid.png").read_bytes()
+    (Path("cats") / "grid.png").unlink()
+    draw("--prompts", "猫.txt", "--seed", 7, "--grid", "-o", "cats")
+    assert (Path("cats") / "grid.png").read_bytes() == first  # also of pictures that were there
+
+
+def test_a_page_of_the_folder() -> None:
+    draw("</script><b>狐狸", "--seed", 7)
+    draw("--prompts", write("猫.txt", TEN), "--seed", 7, "--webpage")
+    page = (OUT / "index.html").read_text("utf-8")
+    assert page.count("data:image/") == 11
+    assert "</script><b>" not in page
+    assert "第9只 cat" in page
+    assert "aigc image" in page
