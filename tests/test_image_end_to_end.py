@@ -101,8 +101,8 @@ def test_within_a_mask(models: Path, photo: Path) -> None:
     mask.save("mask.png")
     draw("fox", "-m", models / "sd", *BRIEF, "--init-image", photo, "--mask", "mask.png", "--width", 96)
     difference = ImageChops.difference(only(), Image.open(photo)).convert("L")
-    assert difference.crop((0, 0, 48, 64)).getextrema() == (0, 0)  # black stays
-    assert difference.crop((48, 0, 96, 64)).getextrema()[1] > 0
+    assert difference.crop((0, 0, 48, 64)).getbbox() is None  # black stays
+    assert difference.crop((48, 0, 96, 64)).getbbox() is not None
 
 
 def test_beyond_the_edges(models: Path, photo: Path) -> None:
@@ -110,7 +110,7 @@ def test_beyond_the_edges(models: Path, photo: Path) -> None:
     picture = only()
     assert picture.size == (128, 96)
     difference = ImageChops.difference(picture.crop((16, 16, 112, 80)), Image.open(photo)).convert("L")
-    assert difference.crop((32, 24, 64, 40)).getextrema() == (0, 0)
+    assert difference.crop((32, 24, 64, 40)).getbbox() is None
 
 
 def test_a_single_file_is_the_folder(models: Path) -> None:

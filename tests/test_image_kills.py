@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ PICTURES = 300
 OURS = {"manifest.jsonl", ".images.lock"}
 FURTHEST = 6000  # bytes that the manifest grows by before a kill: some twelve pictures
 
-# Libraries are imported once, and each run is a child of the process that has them: importing writes nothing, and takes longer than all else.
+# Libraries are imported once, and each run is a child of the process that has them: that writes nothing, and would take longest.
 WARM = """
 import json, os, sys
 import diffusers, transformers
@@ -141,7 +142,7 @@ def test_twenty_kills(dtype: str, runs: Runs, tmp_path: Path) -> None:
     chance, ends = random.Random(3), []
     for _ in range(KILLS):
         child = runs.start(*options, "-o", mine)
-        kill_at_a_random_moment(child, mine / "manifest.jsonl", lambda child=child: has_ended(child), chance)
+        kill_at_a_random_moment(child, mine / "manifest.jsonl", partial(has_ended, child), chance)
         ends.append(runs.finish())
     assert ends == [-9] * KILLS, runs.log.read_text("utf-8", "replace")[-4000:]
     assert len(pictures(mine)) < PICTURES

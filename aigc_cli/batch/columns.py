@@ -22,7 +22,7 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
 def image_columns(folder: Path) -> dict[str, Column]:
     """All that a row may set for itself, by the names of ImageRequest. folder: what the names of pictures are relative to.
 
-    Only what can be told from the cell alone is checked: ranges are ImageRequest's affair, and whether a scheduler fits the model an engine's.
+    Only what can be told from the cell alone is checked: ranges are ImageRequest's affair, whether a scheduler fits an engine's.
     """
     picture = partial(existing_file, folder)
     return {

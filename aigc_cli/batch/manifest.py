@@ -176,6 +176,12 @@ def find_done(folder: Path, records: Iterable[Record], keys: Container[str]) -> 
     return whole
 
 
+def files_there(folder: Path, records: Iterable[Record]) -> list[str]:
+    """The names of all pictures that lie in the folder with the sizes that they were written with; no more of them is looked at."""
+    latest = {record.file: record for record in records if record.file}
+    return sorted(name for name, record in latest.items() if size_of(folder, record) == record.size)
+
+
 def size_of(folder: Path, record: Record) -> int | None:
     try:
         return (folder / str(record.file)).stat().st_size

@@ -20,6 +20,8 @@ from aigc_cli.pictures import names
 from aigc_cli.pictures.metadata import encode_picture
 from aigc_cli.store.durable import met_full_disk
 
+SHEET = "grid.png"  # what no picture is called
+
 
 class Folder:
     """Where a run's pictures go, each whole or not at all, and each written down. done: what an earlier run has left, by key.
@@ -37,7 +39,7 @@ class Folder:
     def name(self, items: Sequence[Item]) -> None:
         """Gives those a name that are not done; all must be complete. Files that are there keep theirs, unless they may be replaced."""
         waiting = [item for item in items if item.key not in self.done]
-        there = [] if self.style.overwrite else sorted(entry.name for entry in self.path.iterdir())
+        there = [SHEET, *([] if self.style.overwrite else sorted(entry.name for entry in self.path.iterdir() if entry.name != SHEET))]
         wanted = [self._wanted(item) for item in waiting]
         told_apart = names.told_apart([*there, *wanted])[len(there) :]
         for item, name in zip(waiting, told_apart, strict=True):
@@ -96,9 +98,11 @@ class Stdout:
 
     def __init__(self, style: FileStyle, recipes: Recipes, write: Callable[[bytes], None]) -> None:
         self.style, self.recipes, self.write = style, recipes, write
+        self.has_written = False
 
     def keep(self, picture: Picture, loaded: Loaded) -> ImageSaved:
         self.write(encoded(picture, self.style, self.recipes, loaded))
+        self.has_written = True
         request, pixels = picture.item.request, picture.pixels
         return ImageSaved(
             t=picture.t,
@@ -171,9 +175,10 @@ def refuse_taken_names(order: Order, items: Sequence[Item], records: Sequence[Re
     if order.folder is None or order.style.overwrite:
         return
     keys = {item.key for item in items}
-    own = {record.file for record in records if record.key in keys}
+    own = {record.file: record.key for record in records if record.file and record.key in keys}
+    drawn_before = set(own.values())
     for item in items:
-        if item.filename:
+        if item.filename and item.key not in drawn_before:
             name = names.check_name(item.filename, order.style.suffix, item.origin)
             if name not in own and (order.folder / name).exists():
                 where = f"{item.origin}: " if item.origin else ""

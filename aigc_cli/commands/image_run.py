@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import secrets
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import nullcontext
@@ -13,24 +12,22 @@ from typing import Any
 
 from aigc_cli.backends import open_image_engine
 from aigc_cli.batch.columns import image_columns
-from aigc_cli.batch.manifest import Record, earlier_seed, find_done, read_records
+from aigc_cli.batch.manifest import Record, files_there, read_records
 from aigc_cli.batch.output_folder import hold_output
-from aigc_cli.batch.plan import Item, check_row, groups, plan_items
+from aigc_cli.batch.plan import Item, check_row, groups
 from aigc_cli.batch.rows import PromptRow, read_rows
 from aigc_cli.batch.source import folder_of
 from aigc_cli.commands.image_choice import Chooser, open_judge
 from aigc_cli.commands.image_draw import Drawer, Failure, Outcome, Picture, Rejected
 from aigc_cli.commands.image_files import Folder, Stdout, refuse_taken_names, saved, told_rejected
 from aigc_cli.commands.image_inputs import InputPictures
-from aigc_cli.commands.image_order import Choice, Order
-from aigc_cli.commands.image_recipes import Recipes
+from aigc_cli.commands.image_order import Order
+from aigc_cli.commands.image_plan import Plan, make_plan, settled
 from aigc_cli.commands.image_sheets import write_page, write_sheets
-from aigc_cli.core.engine import ModelSource
 from aigc_cli.core.errors import AigcError, ExitStatus, UsageError
-from aigc_cli.core.events import Caution, Done, Event, ImagesPlanned, Progress
-from aigc_cli.core.image import SEEDS, ImageEngine
+from aigc_cli.core.events import Caution, Done, Event, ImageSaved, ImagesPlanned, Progress
+from aigc_cli.core.image import ImageEngine
 from aigc_cli.data.bad_rows import ROWS_SHOWN
-from aigc_cli.models.fingerprint import fingerprint_path
 from aigc_cli.models.resolve_clip import resolve_clip
 from aigc_cli.models.resolve_image import resolve_image
 from aigc_cli.pictures.names import check_name
@@ -38,6 +35,7 @@ from aigc_cli.pictures.recipe import differences
 from aigc_cli.render.confirm import terminal_confirm
 from aigc_cli.render.images import PICTURES
 from aigc_cli.signals import leaving_at_once
+from aigc_cli.store.lock import writable
 
 REJECTS = "rejects.jsonl"
 
@@ -46,34 +44,6 @@ class SomeFailedError(AigcError):
     """Of several pictures not all could be drawn."""
 
     status = ExitStatus.PARTIAL
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What is to be drawn, with what. seed: of the first row.  clip: the folder of the one that scores."""
-
-    order: Order
-    source: ModelSource
-    clip: Path | None
-    items: tuple[Item, ...]
-    seed: int
-    recipes: Recipes
-
-    @property
-    def candidates(self) -> int:
-        """How many items that follow each other are drawn for those that are kept of them."""
-        return (self.order.choice and self.order.choice.best_of) or 1
-
-    @property
-    def is_single(self) -> bool:
-        """Whether there is one picture, asked for on the command line."""
-        return len(self.items) == 1 and self.order.prompts is None
-
-    @property
-    def kept(self) -> int:
-        """Pictures that the run ends with, at most."""
-        of_each = self.order.choice.keep if self.order.choice and self.order.choice.best_of else 1
-        return len(self.items) // self.candidates * of_each
 
 
 def run(order: Order, write: Callable[[bytes], None]) -> Iterator[Event]:
@@ -112,57 +82,14 @@ def read_order(order: Order) -> Generator[Event, None, Sequence[PromptRow]]:
 
     columns = image_columns(folder_of(order.prompts))
     rejects = order.folder / REJECTS if order.skip_bad and order.folder else None
-    return (yield from read_rows(order.prompts, columns, check=check, rejects=rejects))
+    with writable(rejects.parent) if rejects else nullcontext():
+        return (yield from read_rows(order.prompts, columns, check=check, rejects=rejects))
 
 
 def resolved_clip(order: Order) -> Generator[Event, None, Path | None]:
     if order.choice is None:
         return None
     return (yield from resolve_clip(order.choice.score, assume_yes=order.assume_yes, confirm=terminal_confirm()))
-
-
-def make_plan(order: Order, rows: Sequence[PromptRow], source: ModelSource, clip: Path | None, records: Sequence[Record]) -> Plan:
-    """A file of prompts that is given again without a seed goes on with the folder's; a single prompt is drawn anew.
-
-    Raises: UsageError for several pictures that would go to stdout, and as plan_items.
-    """
-    seed = order.seed
-    if seed is None:
-        earlier = earlier_seed(records) if order.prompts else None
-        seed = secrets.randbelow(SEEDS) if earlier is None else earlier
-    recipes = Recipes(source, order.engine)
-    items = plan_items(rows, order.common, seed=seed, identity=identity(order, recipes, clip))
-    plan = Plan(order, source, clip, items, seed, recipes)
-    if order.folder is None and plan.kept > 1:
-        raise UsageError(f"-o - is for one picture, and that makes {plan.kept}", "name a folder after -o")
-    return plan
-
-
-def identity(order: Order, recipes: Recipes, clip: Path | None) -> dict[str, Any]:
-    """What decides what a run draws besides its requests. What is not asked for is left out: it changes no key when it is new."""
-    style, choice = order.style, order.choice
-    values = {
-        "model": recipes.fingerprint,
-        "dtype": order.engine.dtype if order.engine.dtype != "auto" else None,
-        "cache": order.engine.cache or None,
-        "parts": [[part.kind, fingerprint_path(Path(part.name)), part.scale] for part in recipes.parts] or None,
-        "format": [style.form.value, style.quality] if style.suffix != ".png" else None,
-        "choice": chosen_by(choice, clip) if choice and clip else None,
-    }
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def chosen_by(choice: Choice, clip: Path) -> dict[str, Any]:
-    files = {"score": fingerprint_path(clip), "aesthetic": choice.aesthetic and fingerprint_path(choice.aesthetic)}
-    return {name: value for name, value in {**dataclasses.asdict(choice), **files}.items() if value is not None}
-
-
-def settled(plan: Plan, folder: Path, records: Sequence[Record]) -> Generator[Event, None, dict[str, Record]]:
-    """What of the plan need not be drawn again, by key: pictures that lie there, and those that were not worth keeping."""
-    keys = {item.key for item in plan.items}
-    done = yield from find_done(folder, records, keys)
-    latest = {record.key: record for record in records if record.key in keys}
-    return {**done, **{key: record for key, record in latest.items() if record.status == "rejected"}}
 
 
 def draw_plan(
@@ -188,6 +115,8 @@ def draw_plan(
     yield Done(finish_reason="stop", seconds=time.perf_counter() - started, seed=plan.seed, **facts)
     if failures:
         raise failed(failures, len(plan.items))
+    if isinstance(target, Stdout) and not target.has_written:
+        raise AigcError("the picture scores too little to be kept, and nothing is written", "lower --min-score, or see --best-of")
 
 
 def failed(failures: Sequence[Failure], count: int) -> AigcError:
@@ -297,16 +226,18 @@ def kept(
     """Saves what is drawn and passes on what is said; tells how many of the pictures are done before the next are drawn."""
     is_told = False
     for event in events:
+        result: Event | None
         if isinstance(event, Picture):
-            result: Event | None = target.keep(event, engine.loaded)
-            done += result is not None
+            try:
+                result = target.keep(event, engine.loaded)
+            except UsageError as error:  # its recipe is longer than a JPEG takes
+                result = given_up(Failure(event.item, error), plan, target, failures)
+            done += isinstance(result, ImageSaved)
             is_told = False
         elif isinstance(event, Rejected):
             result = target.reject(event)
         elif isinstance(event, Failure):
-            failures.append(event)
-            told = target.fail(event)
-            result = None if plan.is_single else told  # the error that ends the run tells it
+            result = given_up(event, plan, target, failures)
         else:
             if not is_told and plan.kept > 1:
                 yield Progress(phase="drawing", done=done, total=plan.kept, unit=PICTURES)
@@ -316,6 +247,13 @@ def kept(
             yield result
 
 
+def given_up(failure: Failure, plan: Plan, target: Folder | Stdout, failures: list[Failure]) -> Event | None:
+    """Writes it down. Returns: what is to be said, None where the error that ends the run says it."""
+    failures.append(failure)
+    told = target.fail(failure)
+    return None if plan.is_single else told
+
+
 def show_together(plan: Plan, target: Folder, records: Sequence[Record]) -> Iterator[Event]:
     """The sheet of this run's pictures, in the order of the plan, and the page of all in the folder."""
     order, files = plan.order, target.files(plan.items)
@@ -323,6 +261,5 @@ def show_together(plan: Plan, target: Folder, records: Sequence[Record]) -> Iter
         matrix = order.common.matrix
         columns = len({repr(point[last]) for point in matrix}) if (last := next(reversed([*matrix[0]]), None)) else None
         yield from write_sheets(target.path, files, columns)
-    everything = sorted({record.file for record in (*records, *target.done.values()) if record.file})
-    if order.webpage and (there := [path for name in everything if (path := target.path / name).is_file()]):
-        write_page(target.path, there)
+    if order.webpage and (everything := files_there(target.path, (*records, *target.done.values()))):
+        write_page(target.path, [target.path / name for name in everything])

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from aigc_cli.core.sampler_names import from_a1111
 from aigc_cli.core.image import SEEDS
+from aigc_cli.core.sampler_names import from_a1111
 from aigc_cli.pictures.recipe import LORA, Part, Recipe
 
 SAMPLERS = ("KSampler", "KSamplerAdvanced")

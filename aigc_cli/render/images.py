@@ -45,19 +45,20 @@ def render_images(events: Iterable[Event], output: Output, *, preview: Previews)
     that the batch will still take is told.
     """
     view = ImagesView(output, preview)
-    done = None
+    done, rejected = None, 0
     try:
         for event in events:
             match event:
                 case ImageStep():
                     view.step(event)
-                case ImageSaved() | ImageRejected() if event.was_there:
+                case ImageSaved() if event.was_there:
                     pass  # told by the plan
                 case ImageSaved():
                     view.saved(event)
                 case ImagesPlanned():
                     view.planned(event)
                 case ImageRejected():
+                    rejected += 1
                     output.detail(f"seed {event.seed} scores {event.score:.3f} and is not kept")
                 case ImageFailed():
                     output.caution(failed_line(event), event.hint)
@@ -73,6 +74,8 @@ def render_images(events: Iterable[Event], output: Output, *, preview: Previews)
         raise
     finally:
         output.clear_progress()
+    if rejected:
+        output.note(f"{count_of(rejected)} not kept, by {'its score' if rejected == 1 else 'their scores'}")
     saved = view.pace.saved
     if saved > 1 and view.pace.began_at:
         output.note(f"{saved} pictures, {format_duration((time.monotonic() - view.pace.began_at) / saved)} each")
@@ -151,7 +154,8 @@ class ImagesView:
     def planned(self, event: ImagesPlanned) -> None:
         self.plan = event
         if event.pictures > 1 or event.done:
-            there = f", {event.done} of them there already" if event.done else ""
+            number = f"{event.done} of them " if event.pictures > 1 else ""
+            there = f", {number}there already" if event.done else ""
             self.output.note(f"{count_of(event.pictures)}{there}, seed {event.seed}")
 
     def broken_off(self) -> None:

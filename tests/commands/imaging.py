@@ -13,6 +13,7 @@ from tests.conftest import Result, run_here
 from tests.fake_image import FakeImageEngine
 
 OUT = Path("out")
+TEN = "".join(f"第{number}只 cat\n" for number in range(10))  # prompts
 
 
 def draw(*args: str | Path | int, input: str | bytes | None = None) -> Result:
@@ -64,3 +65,9 @@ def refused(*args: str | Path | int, input: str | bytes | None = None, status: i
     assert result.stdout == ""
     assert not FakeImageEngine.opened
     return result.stderr
+
+
+def picture(name: str, mode: str = "RGB", size: tuple[int, int] = (64, 64), **options: Any) -> str:
+    """Writes one, all red, and gives its name."""
+    Image.new(mode, size, "red").save(name, **options)
+    return name

@@ -119,7 +119,7 @@ def test_an_unknown_key_brings_the_nearest_names(run: Run, command: tuple[str, .
     result = run("config", command[0], "temprature", *command[1:])
     assert result.status == 2
     assert result.stderr == "aigc: there is no setting 'temprature'\n      did you mean temperature or truncate?\n"
-    assert "there is: model, device" in run("config", command[0], "颜色", *command[1:]).stderr
+    assert "there is: model, image_model, device" in run("config", command[0], "颜色", *command[1:]).stderr
 
 
 @pytest.mark.parametrize(

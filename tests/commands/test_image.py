@@ -191,7 +191,7 @@ def test_the_same_again_is_there_already(fake_image: Fake) -> None:
     first = draw("fox", "--seed", 7)
     result = draw("fox", "--seed", 7)
     assert len(fake_image.opened) == 1
-    assert "1 of them there already" in result.stderr
+    assert result.stderr == "1 picture, there already, seed 7\n"
     assert draw("fox", "--seed", 7, "--json").events[1]["was_there"] is True
     assert first.stdout == "out/0001-fox-7.png\n"
 

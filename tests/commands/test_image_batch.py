@@ -1,11 +1,8 @@
-"""Files of prompts: their rows, what runs together, and what a later run does with what is there."""
+"""Files of prompts: their rows, what runs together, rows that fail, and what is made of all pictures."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,14 +10,12 @@ import pytest
 from PIL import Image
 
 from aigc_cli.core.errors import AigcError
-from tests.commands.imaging import OUT, draw, drawn, names, pixels, recipe, records, write
+from tests.commands.imaging import OUT, TEN, draw, drawn, names, pixels, recipe, records, write
 from tests.conftest import Result
 from tests.fake_image import FakeImageEngine
 
 Run = Callable[..., Result]
 Fake = type[FakeImageEngine]
-
-TEN = "".join(f"第{number}只 cat\n" for number in range(10))
 
 pytestmark = pytest.mark.usefixtures("fake_image")
 
@@ -112,62 +107,6 @@ def test_those_of_one_kind_run_together_in_the_order_of_their_first(fake_image: 
     assert fake_image.encoded[0] == ("0", "3", "6", "1", "2", "4", "5", "7", "8")
 
 
-def test_the_same_again_draws_nothing_and_opens_nothing(fake_image: Fake) -> None:
-    prompts = write("猫.txt", TEN)
-    draw("--prompts", prompts)
-    before = {path: path.stat().st_mtime_ns for path in OUT.iterdir()}
-    result = draw("--prompts", prompts)
-    assert len(fake_image.opened) == 1
-    assert result.stdout == ""
-    assert "10 pictures, 10 of them there already" in result.stderr
-    assert {path: path.stat().st_mtime_ns for path in OUT.iterdir() if path in before} == before
-
-
-@pytest.mark.parametrize("steps", [3, 5, 9])
-def test_after_an_interruption_only_what_is_missing_is_drawn_in_the_same_batches(steps: int, run: Run, fake_image: Fake) -> None:
-    prompts = write("猫.txt", TEN)
-    draw("--prompts", prompts, "--seed", 7, "-o", "whole")
-    whole = drawn()
-    fake_image.steps_done, fake_image.stop = 0, (steps, KeyboardInterrupt())
-    assert run("image", "--prompts", prompts, "--seed", 7).status == 130
-    assert len(names()) == steps // 4 * 4
-    fake_image.stop = None
-    drawn()
-    draw("--prompts", prompts, "--seed", 7)
-    assert drawn() == whole[steps // 4 :]
-    assert pixels() == pixels(Path("whole"))
-    assert [record["index"] for record in records()] == list(range(10))
-
-
-def test_of_a_batch_that_was_half_saved_all_is_drawn_and_the_rest_saved(fake_image: Fake) -> None:
-    prompts = write("猫.txt", TEN)
-    draw("--prompts", prompts, "--seed", 7)
-    whole, stamps = pixels(), {path.name: path.stat().st_mtime_ns for path in OUT.iterdir()}
-    drawn()
-    lines = (OUT / "manifest.jsonl").read_bytes().splitlines(keepends=True)
-    (OUT / "manifest.jsonl").write_bytes(b"".join(lines[:5]) + lines[5][:40])  # as a kill leaves it
-    for record in map(json.loads, lines[5:]):
-        (OUT / record["file"]).unlink()
-    result = draw("--prompts", prompts, "--seed", 7)
-    assert "its last line was cut short" in result.stderr
-    assert [len(batch) for batch in drawn()] == [4, 2]
-    assert len(result.stdout.splitlines()) == 5
-    assert pixels() == whole
-    assert (OUT / names()[0]).stat().st_mtime_ns == stamps[names()[0]]
-
-
-def test_a_file_that_is_begun_again_keeps_the_seed_of_its_folder(run: Run, fake_image: Fake) -> None:
-    prompts = write("猫.txt", TEN)
-    fake_image.stop = (5, KeyboardInterrupt())
-    assert run("image", "--prompts", prompts).status == 130
-    fake_image.stop = None
-    seed = records()[0]["base_seed"]
-    draw("one more, by itself", "--seed", 3)  # is no batch, and its seed not the folder's
-    result = draw("--prompts", prompts)
-    assert f"10 pictures, 4 of them there already, seed {seed}" in result.stderr
-    assert {record["base_seed"] for record in records()} == {seed, 3}
-
-
 def test_rows_that_fail_are_told_and_tried_again(run: Run, fake_image: Fake) -> None:
     prompts = write("猫.txt", TEN)
     fake_image.broken["第2只 cat"] = AigcError("the model stumbled", "try another one")
@@ -205,86 +144,6 @@ def test_rows_that_the_model_cannot_do_are_all_told_before_the_first_is_drawn(ru
     assert (result.status, len(names())) == (5, 8)
 
 
-def test_only_a_row_that_changed_is_drawn() -> None:
-    write("rows.jsonl", [{"prompt": "狐狸", "seed": 1}, {"prompt": "cat", "seed": 2}, {"prompt": "dog", "seed": 3}])
-    draw("--prompts", "rows.jsonl")
-    before = names()
-    drawn()
-    write("rows.jsonl", [{"prompt": "dog", "seed": 3}, {"prompt": "狐狸", "seed": 1}, {"prompt": "cat", "seed": 2, "steps": 6}])
-    draw("--prompts", "rows.jsonl")
-    assert drawn() == [[("cat", 2)]]
-    assert set(names()) == {*before, "0003-cat-2.png"}
-
-
-def test_pictures_that_are_gone_or_damaged_are_drawn_again() -> None:
-    draw("--prompts", write("猫.txt", TEN), "--seed", 7)
-    whole = pixels()
-    gone, damaged = names()[1], names()[9]
-    (OUT / gone).unlink()
-    (OUT / damaged).write_bytes((OUT / damaged).read_bytes()[:-20])
-    drawn()
-    result = draw("--prompts", "猫.txt", "--seed", 7)
-    assert "1 of the 10 pictures that were drawn before are not there any more" in result.stderr
-    assert "1 of the 10 pictures that were drawn before are not as aigc wrote them" in result.stderr
-    assert [len(batch) for batch in drawn()] == [4, 2]
-    assert (OUT / gone).exists()
-    assert result.stdout.splitlines()[1] == f"out/{damaged.replace('.png', '-2.png')}"  # what is not ours any more stays
-    (OUT / damaged).unlink()
-    assert set(pixels().values()) == set(whole.values())
-
-
-def test_overwrite_draws_all_anew() -> None:
-    draw("--prompts", write("猫.txt", TEN), "--seed", 7)
-    whole = pixels()
-    drawn()
-    result = draw("--prompts", "猫.txt", "--seed", 7, "--overwrite")
-    assert len(result.stdout.splitlines()) == sum(map(len, drawn())) == 10
-    assert pixels() == whole
-    assert "there already" in draw("--prompts", "猫.txt", "--seed", 7).stderr
-
-
-def test_a_name_that_a_row_asks_for() -> None:
-    write("rows.csv", "prompt,filename,n\n狐狸,主图,2\ncat,cat.png,\ndog,CAT,\n")
-    draw("--prompts", "rows.csv", "--seed", 7)
-    assert names() == ["CAT-2.png", "cat.png", "主图-2.png", "主图.png"]
-    assert "4 of them there already" in draw("--prompts", "rows.csv", "--seed", 7).stderr
-    (OUT / "主图-2.png").unlink()
-    assert draw("--prompts", "rows.csv", "--seed", 7).stdout == "out/主图-2.png\n"
-
-
-def test_a_name_that_a_row_asks_for_and_another_picture_has(run: Run, fake_image: Fake) -> None:
-    OUT.mkdir()
-    (OUT / "主图.png").write_text("mine")
-    result = run("image", "--prompts", write("rows.csv", "prompt,filename\n狐狸,主图\n"), "--seed", 7)
-    assert (result.status, fake_image.opened) == (2, [])
-    assert "rows.csv:2: filename: out/主图.png is there already" in result.stderr
-    assert (OUT / "主图.png").read_text() == "mine"
-    draw("--prompts", "rows.csv", "--seed", 7, "--overwrite")
-    assert recipe(OUT / "主图.png")["settings"]["prompt"] == "狐狸"
-
-
-HOLD = """
-from pathlib import Path
-from aigc_cli.batch.output_folder import hold_output
-with hold_output(Path("out")):
-    print("held", flush=True)
-    input()
-"""
-
-
-def test_a_second_run_on_the_folder(run: Run, fake_image: Fake) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    holder = subprocess.Popen([sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == b"held\n"
-    result = run("image", "fox", "--seed", 7)
-    assert (result.status, f"another run holds out (process {holder.pid})" in result.stderr) == (75, True)
-    assert not fake_image.opened
-    holder.kill()
-    holder.communicate()
-    draw("fox", "--seed", 7)  # a killed holder holds nothing
-
-
 def test_results_as_json_tell_all_of_the_batch(run: Run, fake_image: Fake) -> None:
     prompts = write("猫.txt", TEN)
     fake_image.stop = (5, KeyboardInterrupt())
@@ -319,6 +178,21 @@ def test_a_sheet_of_the_run() -> None:
     (Path("cats") / "grid.png").unlink()
     draw("--prompts", "猫.txt", "--seed", 7, "--grid", "-o", "cats")
     assert (Path("cats") / "grid.png").read_bytes() == first  # also of pictures that were there
+
+
+def test_a_picture_does_not_take_the_name_of_the_sheet() -> None:
+    write("rows.csv", "prompt,filename\n狐狸,grid\ncat,\n")
+    draw("--prompts", "rows.csv", "--seed", 7, "--grid")
+    assert names() == ["0002-cat-8.png", "grid-2.png", "grid.png"]
+    assert recipe(OUT / "grid-2.png")["settings"]["prompt"] == "狐狸"
+    assert "2 of them there already" in draw("--prompts", "rows.csv", "--seed", 7, "--grid").stderr
+
+
+def test_a_page_of_the_folder_leaves_out_what_is_damaged() -> None:
+    draw("fox", "-n", 2, "--seed", 7)
+    (OUT / "0001-fox-7.png").write_bytes(b"x")
+    draw("cat", "--seed", 7, "--webpage")
+    assert (OUT / "index.html").read_text("utf-8").count("data:image/") == 2
 
 
 def test_a_page_of_the_folder() -> None:

@@ -65,12 +65,15 @@ def test_none_that_scores_too_little_is_kept(judge: FakeJudge) -> None:
     result = draw("狐狸", "-n", 8, "--seed", 0, "--min-score", "0.5")
     assert names() == ["0002-狐狸-1.png", "0003-狐狸-2.png", "0004-狐狸-3.png"]
     assert len(result.stdout.splitlines()) == 3
+    assert "5 pictures not kept, by their scores" in result.stderr
     assert [(record["status"], record["score"]) for record in records() if record["status"] == "rejected"] == [
         ("rejected", score) for score in (0.4, 0.0, 0.1, 0.2, 0.3)
     ]
     drawn()
-    draw("狐狸", "-n", 8, "--seed", 0, "--min-score", "0.5")
+    again = draw("狐狸", "-n", 8, "--seed", 0, "--min-score", "0.5")
     assert drawn() == []  # those that were not kept are known, too
+    assert "8 pictures, 3 of them there already" in again.stderr
+    assert "5 pictures not kept, by their scores" in again.stderr
 
 
 def test_the_best_of_several(judge: FakeJudge) -> None:
@@ -163,6 +166,12 @@ def test_another_choice_is_another_run() -> None:
     drawn()
     draw("狐狸", "--best-of", 4, "--seed", 0, "--keep", 2)
     assert len(drawn()) == 1
+
+
+def test_nothing_on_stdout_is_a_failure(run: Run) -> None:
+    result = run("image", "狐狸", "--seed", 0, "--min-score", "0.5", "-o", "-")
+    assert (result.status, result.stdout) == (1, "")
+    assert "the picture scores too little to be kept, and nothing is written" in result.stderr
 
 
 def test_the_best_to_stdout(run: Run) -> None:

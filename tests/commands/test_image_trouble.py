@@ -13,14 +13,12 @@ import pytest
 
 from aigc_cli.core.errors import AigcError, OutOfMemoryError
 from aigc_cli.signals import Terminated
-from tests.commands.imaging import OUT, draw, drawn, names, pixels, records, write
+from tests.commands.imaging import OUT, TEN, draw, drawn, names, pixels, records, write
 from tests.conftest import Result
 from tests.fake_image import FakeImageEngine
 
 Run = Callable[..., Result]
 Fake = type[FakeImageEngine]
-
-TEN = "".join(f"第{number}只 cat\n" for number in range(10))
 
 
 def sizes() -> list[int]:
@@ -98,6 +96,13 @@ def test_one_that_fails_among_others_costs_none_of_them(run: Run, fake_image: Fa
     assert "from here on" not in result.stderr
 
 
+def test_a_recipe_that_a_file_has_no_room_for_costs_none_of_the_others(run: Run, fake_image: Fake) -> None:
+    rows = [{"prompt": "狐狸 " * 20_000}, {"prompt": "cat"}]
+    result = run("image", "--prompts", write("rows.jsonl", rows), "--seed", 7, "--format", "jpeg")
+    assert (result.status, names()) == (5, ["0002-cat-8.jpg"])
+    assert "could not be drawn: a JPEG has no room for so long a recipe" in result.stderr
+
+
 def test_one_picture_that_fails_is_told_once(run: Run, fake_image: Fake) -> None:
     fake_image.broken["fox"] = AigcError("the model stumbled", "try another")
     result = run("image", "fox", "--seed", 7)
@@ -155,11 +160,11 @@ entry()
 """
 
 
-def alone(*args: str) -> subprocess.Popen[bytes]:
+def alone(*args: str, stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
     """The command as a process of its own, with the scripted engine; at the third batch it gets the signal, if one is named."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.Popen(
-        [sys.executable, "-c", ALONE, *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+        [sys.executable, "-c", ALONE, *args], stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, env=environment
     )
 
 
@@ -175,12 +180,11 @@ def test_a_real_signal(number: signal.Signals, status: int) -> None:
 
 
 def test_a_reader_that_goes_away() -> None:
-    process = alone("image", "--prompts", str(write("猫.txt", TEN * 30)), "--seed", "7")
-    assert process.stdout is not None
-    assert process.stderr is not None
-    assert process.stdout.readline().decode() == "out/0001-第0只-cat-7.png\n"
-    process.stdout.close()
-    assert process.wait(timeout=60) == 141
-    assert b"Traceback" not in process.stderr.read()
-    process.stderr.close()
-    assert 0 < len(names()) < 300
+    reader, writer = os.pipe()
+    process = alone("image", "--prompts", str(write("猫.txt", TEN)), "--seed", "7", stdout=writer)
+    os.close(writer)
+    os.close(reader)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 141, stderr.decode()
+    assert b"Traceback" not in stderr
+    assert names() == ["0001-第0只-cat-7.png"]  # which is saved before it is told

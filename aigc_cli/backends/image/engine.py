@@ -29,6 +29,8 @@ from aigc_cli.core.errors import OutOfMemoryError
 from aigc_cli.core.events import Event, Loaded, Progress
 from aigc_cli.core.image import ImageEngineOptions, ImageRequest, Previews
 
+FEW_STEPS = 10  # fewer change the picture too much from one to the next
+
 
 class TorchImageEngine:
     """Implements ImageEngine. Raises, when opened, ModelError, OutOfMemoryError, or UsageError for the device."""
@@ -85,7 +87,13 @@ class TorchImageEngine:
     def complete(self, request: ImageRequest) -> tuple[ImageRequest, tuple[str, ...]]:
         pipe = self._pipeline(request)
         complete, remarks = fill_in(request, pipe, call_parameters(pipe), self.facts)
-        return complete, (*remarks, *check_prompt(pipe, complete))
+        return complete, (*remarks, *self._cache_remarks(complete), *check_prompt(pipe, complete))
+
+    def _cache_remarks(self, request: ImageRequest) -> tuple[str, ...]:
+        assert request.steps
+        if not self.options.cache or request.steps >= FEW_STEPS:
+            return ()
+        return (f"with {request.steps} steps --cache changes much: between so few little stays the same",)
 
     def kind(self, request: ImageRequest) -> Hashable:
         return (

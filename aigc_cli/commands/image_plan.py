@@ -1,0 +1,93 @@
+"""What a run of `aigc image` is to draw, and what of it an earlier run has left."""
+
+from __future__ import annotations
+
+import dataclasses
+import secrets
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aigc_cli.batch.manifest import Record, earlier_seed, find_done
+from aigc_cli.batch.plan import Item, plan_items
+from aigc_cli.batch.rows import PromptRow
+from aigc_cli.commands.image_order import Choice, Order
+from aigc_cli.commands.image_recipes import Recipes
+from aigc_cli.core.engine import ModelSource
+from aigc_cli.core.errors import UsageError
+from aigc_cli.core.events import Event
+from aigc_cli.core.image import SEEDS
+from aigc_cli.models.fingerprint import fingerprint_path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be drawn, with what. seed: of the first row.  clip: the folder of the one that scores."""
+
+    order: Order
+    source: ModelSource
+    clip: Path | None
+    items: tuple[Item, ...]
+    seed: int
+    recipes: Recipes
+
+    @property
+    def candidates(self) -> int:
+        """How many items that follow each other are drawn for those that are kept of them."""
+        return (self.order.choice and self.order.choice.best_of) or 1
+
+    @property
+    def is_single(self) -> bool:
+        """Whether there is one picture, asked for on the command line."""
+        return len(self.items) == 1 and self.order.prompts is None
+
+    @property
+    def kept(self) -> int:
+        """Pictures that the run ends with, at most."""
+        of_each = self.order.choice.keep if self.order.choice and self.order.choice.best_of else 1
+        return len(self.items) // self.candidates * of_each
+
+
+def make_plan(order: Order, rows: Sequence[PromptRow], source: ModelSource, clip: Path | None, records: Sequence[Record]) -> Plan:
+    """A file of prompts that is given again without a seed goes on with the folder's; a single prompt is drawn anew.
+
+    Raises: UsageError for several pictures that would go to stdout, and as plan_items.
+    """
+    seed = order.seed
+    if seed is None:
+        earlier = earlier_seed(records) if order.prompts else None
+        seed = secrets.randbelow(SEEDS) if earlier is None else earlier
+    recipes = Recipes(source, order.engine)
+    items = plan_items(rows, order.common, seed=seed, identity=identity(order, recipes, clip))
+    plan = Plan(order, source, clip, items, seed, recipes)
+    if order.folder is None and plan.kept > 1:
+        raise UsageError(f"-o - is for one picture, and that makes {plan.kept}", "name a folder after -o")
+    return plan
+
+
+def identity(order: Order, recipes: Recipes, clip: Path | None) -> dict[str, Any]:
+    """What decides what a run draws besides its requests. What is not asked for is left out: it changes no key when it is new."""
+    style, choice = order.style, order.choice
+    values = {
+        "model": recipes.fingerprint,
+        "dtype": order.engine.dtype if order.engine.dtype != "auto" else None,
+        "cache": order.engine.cache or None,
+        "parts": [[part.kind, fingerprint_path(Path(part.name)), part.scale] for part in recipes.parts] or None,
+        "format": [style.form.value, style.quality] if style.suffix != ".png" else None,
+        "choice": chosen_by(choice, clip) if choice and clip else None,
+    }
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def chosen_by(choice: Choice, clip: Path) -> dict[str, Any]:
+    files = {"score": fingerprint_path(clip), "aesthetic": choice.aesthetic and fingerprint_path(choice.aesthetic)}
+    return {name: value for name, value in {**dataclasses.asdict(choice), **files}.items() if value is not None}
+
+
+def settled(plan: Plan, folder: Path, records: Sequence[Record]) -> Generator[Event, None, dict[str, Record]]:
+    """What of the plan need not be drawn again, by key: pictures that lie there, and those that were not worth keeping."""
+    keys = {item.key for item in plan.items}
+    done = yield from find_done(folder, records, keys)
+    latest = {record.key: record for record in records if record.key in keys}
+    return {**done, **{key: record for key, record in latest.items() if record.status == "rejected"}}
