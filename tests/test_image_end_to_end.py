@@ -114,8 +114,8 @@ def test_beyond_the_edges(models: Path, photo: Path) -> None:
 
 
 def test_a_single_file_is_the_folder(models: Path) -> None:
-    draw("狐狸", "-m", models / "sd15", *BRIEF, "--width", 64, "--height", 64)
-    draw("狐狸", "-m", models / "sd15/file.safetensors", *BRIEF, "--width", 64, "--height", 64, "-o", "file")
+    draw("狐狸", "-m", models / "sd15", *BRIEF, "--width", 128, "--height", 128)
+    draw("狐狸", "-m", models / "sd15/file.safetensors", *BRIEF, "--width", 128, "--height", 128, "-o", "file")
     assert pixels(Path("file")) == pixels()
     [name] = names(Path("file"))
     assert len(recipe(Path("file") / name)["model_sha256"]) == 64

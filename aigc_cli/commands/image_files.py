@@ -20,7 +20,7 @@ from aigc_cli.pictures import names
 from aigc_cli.pictures.metadata import encode_picture
 from aigc_cli.store.durable import met_full_disk
 
-SHEET = "grid.png"  # what no picture is called
+SHEET, PAGE = "grid.png", "index.html"  # what no picture is called
 
 
 class Folder:
@@ -37,9 +37,14 @@ class Folder:
         self.free: defaultdict[str, list[str]] = defaultdict(list)  # names by what rows ask for, where pictures compete
 
     def name(self, items: Sequence[Item]) -> None:
-        """Gives those a name that are not done; all must be complete. Files that are there keep theirs, unless they may be replaced."""
+        """Gives those a name that are not done; all must be complete. Files that are there keep theirs, unless they may be replaced.
+
+        Those of this plan may not.
+        """
         waiting = [item for item in items if item.key not in self.done]
-        there = [SHEET, *([] if self.style.overwrite else sorted(entry.name for entry in self.path.iterdir() if entry.name != SHEET))]
+        own = {record.file for record in self.done.values() if record.file}
+        taken = own if self.style.overwrite else {entry.name for entry in self.path.iterdir()}
+        there = [SHEET, *sorted(taken - {SHEET})]
         wanted = [self._wanted(item) for item in waiting]
         told_apart = names.told_apart([*there, *wanted])[len(there) :]
         for item, name in zip(waiting, told_apart, strict=True):
@@ -171,9 +176,15 @@ def room_wanted(folder: Path) -> Iterator[None]:
 
 
 def refuse_taken_names(order: Order, items: Sequence[Item], records: Sequence[Record]) -> None:
-    """Raises: UsageError for a file that a row asks for by name and that is there already, unless an earlier run drew it for this plan."""
+    """Raises: UsageError for a file that is there already and that a row asks for by name, unless an earlier run drew it for this plan.
+
+    So also for a sheet or page in a folder that no pictures were ever drawn into: it is somebody else's.
+    """
     if order.folder is None or order.style.overwrite:
         return
+    for name, is_wanted in ((SHEET, order.grid), (PAGE, order.webpage)):
+        if is_wanted and not records and (order.folder / name).exists():
+            raise UsageError(f"{order.folder / name} is there already", "choose another folder, or use --overwrite")
     keys = {item.key for item in items}
     own = {record.file: record.key for record in records if record.file and record.key in keys}
     drawn_before = set(own.values())

@@ -56,6 +56,10 @@ class ImageModelOptions:
     compile: Annotated[bool, typer.Option("--compile", help="Compile the model first: pays for many pictures.", rich_help_panel=MODEL)] = (
         False
     )
+    preview_decoder: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Tiny decoder (TAESD) for sharper previews.", rich_help_panel=OUTPUT),
+    ] = None
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a large download.", rich_help_panel=MODEL)] = False
 
 
@@ -147,7 +151,7 @@ class FileOptions:
     format: Annotated[Format, typer.Option(help="Of the files.", rich_help_panel=OUTPUT)] = Format.PNG
     quality: Annotated[int | None, typer.Option(help="1 to 100, of JPEG and WebP (100: lossless).", rich_help_panel=OUTPUT)] = None
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Draw all anew and replace files that are there.", rich_help_panel=OUTPUT)
+        bool, typer.Option("--overwrite", help="Replace files that are there and have the same name.", rich_help_panel=OUTPUT)
     ] = False
     no_metadata: Annotated[
         bool, typer.Option("--no-metadata", help="Do not write into the files how they were made.", rich_help_panel=OUTPUT)

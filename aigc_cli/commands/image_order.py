@@ -191,7 +191,7 @@ def engine_options(model: ImageModelOptions, settings: Settings) -> ImageEngineO
     for flag, path in (
         *(("--adapter", path) for path, _ in adapters),
         *(("--embedding", path) for path in model.embedding or ()),
-        *(("--controlnet", model.controlnet), ("--vae", model.vae)),
+        *(("--controlnet", model.controlnet), ("--vae", model.vae), ("--preview-decoder", model.preview_decoder)),
     ):
         if path is not None and not path.exists():
             raise UsageError(f"{flag} {path}: no such file or folder", "check the path")
@@ -205,6 +205,7 @@ def engine_options(model: ImageModelOptions, settings: Settings) -> ImageEngineO
         cache=bool(model.cache),
         offload=model.offload,
         compile=model.compile,
+        preview_decoder=model.preview_decoder,
     )
 
 

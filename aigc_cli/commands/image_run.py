@@ -55,14 +55,14 @@ def run(order: Order, write: Callable[[bytes], None]) -> Iterator[Event]:
     for remark in order.remarks:
         yield Caution(message=remark)
     rows = yield from read_order(order)
-    with leaving_at_once():
-        source = yield from resolve_image(order.model, assume_yes=order.assume_yes, confirm=terminal_confirm())
-        clip = yield from resolved_clip(order)
     with hold_output(order.folder) if order.folder else nullcontext():
+        with leaving_at_once():
+            source = yield from resolve_image(order.model, assume_yes=order.assume_yes, confirm=terminal_confirm())
+            clip = yield from resolved_clip(order)
         records = (yield from read_records(order.folder)) if order.folder else ()
         plan = make_plan(order, rows, source, clip, records)
         refuse_taken_names(order, plan.items, records)
-        done = (yield from settled(plan, order.folder, records)) if order.folder and not order.style.overwrite else {}
+        done = (yield from settled(plan, order.folder, records)) if order.folder else {}
         yield from draw_plan(plan, done, records, write, started)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from aigc_cli.atomic_file import replace_file
-from aigc_cli.commands.image_files import SHEET, room_wanted
+from aigc_cli.commands.image_files import PAGE, SHEET, room_wanted
 from aigc_cli.core.errors import AigcError
 from aigc_cli.core.events import Caution, Event
 from aigc_cli.pictures.gallery import Entry, gallery_html
@@ -14,7 +14,6 @@ from aigc_cli.pictures.metadata import encode_image, read_recipe
 from aigc_cli.pictures.recipe import Recipe
 from aigc_cli.pictures.sheet import captioned, contact_sheet
 
-PAGE = "index.html"
 PICTURES_A_SHEET = 100
 
 

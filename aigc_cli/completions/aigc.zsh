@@ -188,6 +188,7 @@ _aigc_command_image() {
         '(--cache)--cache[Reuse work between steps\: faster, and not the same picture.]' \
         '(--offload)--offload[Keep on the GPU only what is at work.]' \
         '(--compile)--compile[Compile the model first\: pays for many pictures.]' \
+        '(--preview-decoder)--preview-decoder=[Tiny decoder (TAESD) for sharper previews.]:preview-decoder:_files' \
         '(--yes)--yes[Do not ask before a large download.]' \
         '(--negative-prompt)--negative-prompt=[What not to draw.]:negative-prompt: ' \
         '(--width)--width=[Pixels.]:width: ' \
@@ -222,7 +223,7 @@ _aigc_command_image() {
         '(--filename)--filename=[Names of the files.]:filename: ' \
         '(--format)--format=[Of the files.]:format:(png jpeg webp)' \
         '(--quality)--quality=[1 to 100, of JPEG and WebP (100\: lossless).]:quality: ' \
-        '(--overwrite)--overwrite[Draw all anew and replace files that are there.]' \
+        '(--overwrite)--overwrite[Replace files that are there and have the same name.]' \
         '(--no-metadata)--no-metadata[Do not write into the files how they were made.]' \
         '(--grid)--grid[Also a contact sheet, grid.png.]' \
         '(--webpage)--webpage[Also a gallery of the folder, index.html.]' \

@@ -102,6 +102,7 @@ class ImageEngineOptions(EngineOptions):
     each a word that prompts may then use.  cache: what the denoiser's deep layers made of one step serves the next too, which is
     faster and changes the picture a little.  offload: parts wait in main memory and are on the GPU only while they are used.
     compile: the denoiser's repeated blocks are compiled by torch, which costs a minute and pays over many pictures on a GPU.
+    preview_decoder: a tiny decoder (TAESD) that previews go through.
     """
 
     controlnet: Path | None = None
@@ -110,6 +111,7 @@ class ImageEngineOptions(EngineOptions):
     cache: bool = False
     offload: bool = False
     compile: bool = False
+    preview_decoder: Path | None = None
 
 
 class ImageEngine(Protocol):

@@ -38,7 +38,7 @@ class ImagesDone:
 
 
 def render_images(events: Iterable[Event], output: Output, *, preview: Previews) -> ImagesDone:
-    """Shows a run. A path goes to stdout as soon as its picture is saved, one a line, but for STDOUT.
+    """Shows a run. The paths of all its pictures go to stdout, one a line, as soon as they are there; not so STDOUT.
 
     preview: "every" shows pictures on stderr's terminal while they form and when they are saved, "final" only then.
     A Progress in PICTURES tells how many of a batch are done, before the next of them is drawn; with its total, the time
@@ -52,7 +52,7 @@ def render_images(events: Iterable[Event], output: Output, *, preview: Previews)
                 case ImageStep():
                     view.step(event)
                 case ImageSaved() if event.was_there:
-                    pass  # told by the plan
+                    view.write_path(event)
                 case ImageSaved():
                     view.saved(event)
                 case ImagesPlanned():
@@ -176,10 +176,13 @@ class ImagesView:
         self.pace.save()
         if self.preview != "none":
             self._show(event)
+        self.write_path(event)
+        self.output.note(saved_line(event, self.pace))
+
+    def write_path(self, event: ImageSaved) -> None:
         if event.path != STDOUT:
             path = sanitize(event.path) if self.output.stdout_is_terminal else event.path
             self.output.write(f"{path}\n")
-        self.output.note(saved_line(event, self.pace))
 
     def _show(self, event: ImageSaved) -> None:
         """A picture that cannot be read again is saved all the same, and no reason to end the run."""

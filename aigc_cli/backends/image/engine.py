@@ -22,13 +22,16 @@ from aigc_cli.backends.image.previews import Previewer
 from aigc_cli.backends.image.prompt_limits import check_prompt
 from aigc_cli.backends.image.prompts import KEPT, PromptCache, PromptKey, encode_prompt, encodes_here, prompt_keys, prompts_size
 from aigc_cli.backends.image.pump import pump
+from aigc_cli.backends.image.sizes import latent_channels
 from aigc_cli.backends.image.text_encoders import encoder_bytes, give_up
+from aigc_cli.backends.image.tiny_decoder import load_tiny_decoder
 from aigc_cli.backends.torch_load import adapter_names, memory_errors
 from aigc_cli.core.engine import ModelSource
 from aigc_cli.core.errors import OutOfMemoryError
 from aigc_cli.core.events import Event, Loaded, Progress
 from aigc_cli.core.image import ImageEngineOptions, ImageRequest, Previews
 
+ENCODING_AHEAD = 20.0  # seconds
 FEW_STEPS = 10  # fewer change the picture too much from one to the next
 
 
@@ -65,6 +68,8 @@ class TorchImageEngine:
         self.residence: Residence = "parts" if options.offload else "device"
         self.tile: int | None = None  # pixels that are decoded at a time, once memory was short
         self.drawn_side = 0  # pixels, the longer one of the last picture
+        decoder = options.preview_decoder
+        self.previewer = Previewer(pipe, load_tiny_decoder(decoder, latent_channels(pipe)) if decoder else None)
         self.unsaid_cautions = list(cautions)
         self.loaded = Loaded(
             model=source.name,
@@ -79,10 +84,6 @@ class TorchImageEngine:
     @cached_property
     def facts(self) -> PipelineFacts:
         return read_facts(self.pipe, self.source)
-
-    @cached_property
-    def previewer(self) -> Previewer:
-        return Previewer(self.pipe)
 
     def complete(self, request: ImageRequest) -> tuple[ImageRequest, tuple[str, ...]]:
         pipe = self._pipeline(request)
@@ -112,7 +113,8 @@ class TorchImageEngine:
         return request.guidance_scale > self.facts.guidance_off
 
     def encode_ahead(self, requests: Sequence[ImageRequest]) -> Iterator[Event]:
-        """As the protocol says. The encoders stay where a pipeline encodes by itself, or the embeddings do not all fit into the cache.
+        """As the protocol says. The encoders stay where a pipeline encodes by itself, where the embeddings do not all fit into the
+        cache, and where so many prompts would keep the first picture waiting.
 
         Best-of drafts, more seeds and other sizes all use the same embeddings, for a prompt's are its own, filled up to its own length.
         """
@@ -123,11 +125,12 @@ class TorchImageEngine:
                 return
             needed = prompt_keys(pipe, [request], guided=self.is_guided(request))
             jobs |= {key: pipe for keys in needed.values() for key in keys}
+        started = time.perf_counter()
         for done, (key, pipe) in enumerate(jobs.items(), 1):
             with memory_errors(self.placement.device, OUT_OF_MEMORY_HINT), torch.no_grad():
                 self.prompts.get(key, functools.partial(encode_prompt, pipe, key))
             yield Progress(phase="encoding prompts", done=done, total=len(jobs), unit="prompts")
-            if self.prompts.is_full:
+            if self.prompts.is_full or (done < len(jobs) and time.perf_counter() - started > ENCODING_AHEAD):
                 return
         self._give_up_encoders()
 
@@ -164,9 +167,8 @@ class TorchImageEngine:
         return devices.peak_memory(self.placement.device)
 
     def close(self) -> None:
-        del self.pipe, self.prompts
+        del self.pipe, self.prompts, self.previewer
         self.pipelines.clear()
-        self.__dict__.pop("previewer", None)
         self._collect()
 
     def _collect(self) -> None:

@@ -14,6 +14,7 @@ from diffusers import AutoPipelineForText2Image, GGUFQuantizationConfig
 from aigc_cli.backends.device import Placement
 from aigc_cli.backends.image.compiling import compile_blocks
 from aigc_cli.backends.image.memory import check_offload, place
+from aigc_cli.backends.image.packing import pack_convolutions
 from aigc_cli.backends.image.sizes import denoiser
 from aigc_cli.backends.image.step_cache import check_cache
 from aigc_cli.backends.torch_load import memory_errors, reason
@@ -152,11 +153,15 @@ def arrange(pipe: Any, placement: Placement) -> None:
 
 
 def speed_up(pipe: Any, placement: Placement, options: ImageEngineOptions) -> tuple[str, ...]:
-    """What was asked for to draw faster, and remarks on it. Raises: UsageError for a model that cannot."""
+    """What makes it draw faster, asked for or not, and remarks on it. Raises: UsageError for a model that cannot what was asked for."""
     if options.cache:
         check_cache(pipe)
     if options.compile:
         compile_blocks(denoiser(pipe), fuse=placement.device.startswith("cuda"))
+    elif placement.device == "cpu":
+        for network in (denoiser(pipe), getattr(pipe, "controlnet", None)):
+            if network is not None:
+                pack_convolutions(network)
     return ("--cache reuses parts of earlier steps: pictures differ a little from those without it",) if options.cache else ()
 
 

@@ -1,4 +1,4 @@
-"""What a picture will look like, from its latents alone: a linear projection to RGB, one pixel for each latent.
+"""What a picture will look like, from its latents alone: a linear projection to RGB, one pixel for each latent, or a tiny decoder's work.
 
 The projection is fitted once to the model's own VAE: least squares finds the weights that come nearest to what it decodes from
 random latents. So it suits any VAE, without a table of published weights. The idea of a projection: Keturn 2022, "Decoding
@@ -17,24 +17,37 @@ from PIL import Image
 
 from aigc_cli.backends.image.sizes import latent_channels, size_multiple
 
+SIDE = 256  # pixels of a decoded preview's longer side, at most
 CELLS = 24  # random latents on each side: 576 of them for the 5 to 33 weights of a colour
 
 
 class Previewer:
-    """Makes small PNGs of estimates. The first call fits the projection."""
+    """Makes small PNGs of estimates: through a tiny decoder where there is one, else through the projection, fitted at the first call."""
 
-    def __init__(self, pipe: Any) -> None:
-        self.pipe = pipe
+    def __init__(self, pipe: Any, decoder: torch.nn.Module | None = None) -> None:
+        self.pipe, self.decoder = pipe, decoder
         self.weights: torch.Tensor | None = None  # (C + 1, 3), the last row added
 
     def pngs(self, estimate: torch.Tensor, width: int, height: int) -> list[bytes]:
         """One for each picture. estimate: of the denoised latents, as the pipeline lays them out."""
+        colours = self.decoded(estimate, width, height) if self.decoder else self.projected(estimate, width, height)
+        pixels = (colours.clamp(0, 1) * 255).round().to(torch.uint8).movedim(1, -1).numpy()
+        return [png(Image.fromarray(picture)) for picture in pixels]
+
+    def projected(self, estimate: torch.Tensor, width: int, height: int) -> torch.Tensor:
+        """(B, 3, h, w) from 0 to 1."""
         if self.weights is None:
             self.weights = fit(self.pipe)
         latents = vae_latents(self.pipe, estimate, width, height).movedim(1, -1)  # (B, h, w, C)
-        colours = latents @ self.weights[:-1] + self.weights[-1]
-        pixels = ((colours.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
-        return [png(Image.fromarray(picture)) for picture in pixels]
+        return ((latents @ self.weights[:-1] + self.weights[-1] + 1) / 2).movedim(-1, 1)
+
+    @torch.no_grad()
+    def decoded(self, estimate: torch.Tensor, width: int, height: int) -> torch.Tensor:
+        """(B, 3, H, W) from 0 to 1, made small. The decoder is on the CPU, as it was trained: on latents in the scale of denoising."""
+        assert self.decoder
+        picture: torch.Tensor = self.decoder(unpacked(self.pipe, estimate, width, height))
+        share = SIDE / max(picture.shape[2:])
+        return F.interpolate(picture, scale_factor=share, mode="area") if share < 1 else picture
 
 
 def png(image: Image.Image) -> bytes:
@@ -43,20 +56,35 @@ def png(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def vae_latents(pipe: Any, estimate: torch.Tensor, width: int, height: int) -> torch.Tensor:
-    """Latents (B, C, h, w) as the VAE knows them, in float32 on the CPU: unpacked, and without the scale they are denoised in."""
+def unpacked(pipe: Any, estimate: torch.Tensor, width: int, height: int) -> torch.Tensor:
+    """Latents (B, C, h, w) in the scale that they are denoised in, in float32 on the CPU."""
+    return spread_out(pipe, in_two_dimensions(pipe, estimate, width, height))
+
+
+def in_two_dimensions(pipe: Any, estimate: torch.Tensor, width: int, height: int) -> torch.Tensor:
+    """(B, C, h, w); where a token holds a patch of 2 by 2, its latents are still channels."""
     latents = estimate.detach().float().cpu()
-    config = pipe.vae.config
     if latents.dim() == 3:  # tokens (B, h * w, C)
         multiple = size_multiple(pipe)
         latents = latents.transpose(1, 2).reshape(*latents.shape[::2], height // multiple, width // multiple)
     elif latents.dim() == 5:  # (B, C, frames, h, w)
         latents = latents[:, :, 0]
+    return latents
+
+
+def spread_out(pipe: Any, latents: torch.Tensor) -> torch.Tensor:
+    """Patches that are channels, as places."""
+    return F.pixel_shuffle(latents, 2) if latents.shape[1] == 4 * latent_channels(pipe) else latents
+
+
+def vae_latents(pipe: Any, estimate: torch.Tensor, width: int, height: int) -> torch.Tensor:
+    """Latents (B, C, h, w) as the VAE knows them, in float32 on the CPU: unpacked, and without the scale they are denoised in."""
+    latents = in_two_dimensions(pipe, estimate, width, height)
+    config = pipe.vae.config
     if hasattr(pipe.vae, "bn"):
         spread = torch.sqrt(pipe.vae.bn.running_var.float().cpu() + config.batch_norm_eps)
         latents = latents * spread[:, None, None] + pipe.vae.bn.running_mean.float().cpu()[:, None, None]
-    if latents.shape[1] == 4 * latent_channels(pipe):
-        latents = F.pixel_shuffle(latents, 2)
+    latents = spread_out(pipe, latents)
     if config.get("latents_mean"):
         mean, spread = (torch.tensor(config[name])[:, None, None] for name in ("latents_mean", "latents_std"))
         latents = latents * spread + mean

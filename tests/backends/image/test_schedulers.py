@@ -42,7 +42,7 @@ def test_the_last_estimate_is_the_picture(open_engine: OpenEngine, family: str, 
 
     monkeypatch.setattr(steps, "denoised", spy)
     asked, _ = engine.complete(ImageRequest(prompt="a fox", seed=1, width=64, height=64, steps=4, scheduler=name))
-    counted = [event.step for event in engine.stream([asked]) if isinstance(event, ImageStep)]
+    counted = [event.step for event in engine.stream([asked], "final") if isinstance(event, ImageStep)]
     assert counted == [1, 2, 3, 4]
     estimate, end = last[-1]
     assert (estimate - end).abs().max() < 0.01 * end.abs().max()
