@@ -2,6 +2,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# a file at a time in each process, which computes on one core
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test test-slow lint docs bench clean
 
@@ -9,10 +11,10 @@ demo: $(INSTALLED)  ## install, and write a story with the built-in model
 	$(BIN)/aigc complete "Once upon a time, there was a little robot who" --seed 1
 
 test: $(INSTALLED)  ## all quick tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-slow: $(INSTALLED)  ## the tests that take longer
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check
@@ -24,7 +26,7 @@ docs: $(INSTALLED)  ## generate what is generated: completions, command referenc
 
 bench: $(INSTALLED)  ## start-up and first token, tokens/s beside transformers
 	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/text.py
+	$(BIN)/python benchmarks/text.py  # those of training and of images take longer and say how they are called
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)

@@ -141,7 +141,7 @@ def compare(args: argparse.Namespace, folder: Path) -> None:
     sides = [Side(name, args) for name in args.sides.split(",")]
     found = in_turn(sides, args, folder)
     summary = {side.name: summarise(side.name, found, args, folder) for side in sides}
-    known = {name: version for side in sides for name, version in side.facts["versions"].items()}
+    known = {name: version for side in reversed(sides) for name, version in side.facts["versions"].items()}  # ours count
     software = ", ".join(f"{name} {version}" for name, version in known.items())
     print(f"{cpu_name()}, {args.threads} threads; Python {platform.python_version()}, {software}")
     print(f"`{' '.join(['python', *sys.argv])}`: {args.size} x {args.size}, {args.steps} steps, guidance {GUIDANCE}, {args.rounds} rounds")
@@ -172,7 +172,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--sides", default=",".join(OPENERS))
     parser.add_argument("--peer-python", default=sys.executable, help="the Python that has stable-diffusion-cpp-python")
-    parser.add_argument("--sdcpp-type", default="f16", help="f16 was the fastest of f32, f16 and bf16")
+    parser.add_argument("--sdcpp-type", default="f16", help="f32, f16, bf16, q8_0 ...")
     parser.add_argument("--pictures", type=Path, help="keep the pictures there")
     args = parser.parse_args()
     if args.steps < 2:

@@ -53,7 +53,7 @@ def own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     home = tmp_path_factory.mktemp("home")
     for name in [name for name in os.environ if name.startswith(("AIGC_", "HF_")) and name != "AIGC_TEST_DATA"]:
         monkeypatch.delenv(name)
-    for name in ("OPENAI_API_KEY", "NO_COLOR", "FORCE_COLOR"):
+    for name in ("OPENAI_API_KEY", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES"):  # the last two are set where tests run side by side
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("AIGC_HOME", str(home / "aigc"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import pty
@@ -23,14 +24,16 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20  # seconds
-CONTROLS = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b.|\r")
+CONTROLS = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[^\[]|\r")
+CUT = re.compile(r"(\x1b(\[[0-9;?]*)?)?\Z")  # the beginning of one, at the end of what was read
 
 
 class Terminal:
     """A command on a pseudo-terminal."""
 
     def __init__(self, pause: float, *args: str, columns: int = 80) -> None:
-        self.screen = ""
+        self.screen, self.cut = "", ""
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self.process, self.master = pty.fork()
         if self.process == 0:
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
@@ -68,7 +71,9 @@ class Terminal:
                 data = os.read(self.master, 65536)
             except OSError:
                 return False
-            self.screen += CONTROLS.sub("", data.decode(errors="replace"))
+            drawn = self.cut + self.decoder.decode(data)
+            self.cut = CUT.search(drawn)[0]  # type: ignore[index] - it matches nothing, too
+            self.screen += CONTROLS.sub("", drawn.removesuffix(self.cut))
             return bool(data)
         return True
 

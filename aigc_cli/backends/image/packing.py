@@ -1,7 +1,7 @@
 """Weights of convolutions in the order that a CPU's kernels read them in.
 
 oneDNN puts them into blocks of its own before every use, which for a layer with many channels and few pixels takes longer than
-the convolution itself: 35 ms of 41 for one of Stable Diffusion 1.5's deepest. Packed once, they are multiplied at once, to the same bits.
+the convolution itself: 29 ms of 36 for one of Stable Diffusion 1.5's deepest. Packed once, they are used as they are.
 """
 
 from __future__ import annotations
@@ -19,11 +19,16 @@ DTYPES = (torch.float32, torch.bfloat16)
 
 def pack_convolutions(network: nn.Module) -> None:
     """For use without gradients. The packed weights take the others' place, and can no longer be looked into or moved elsewhere."""
-    if platform.machine() not in MACHINES or not torch.backends.mkldnn.is_available():
+    if not can_pack():
         return
     for layer in network.modules():
         if is_worth_packing(layer):
             pack(layer)
+
+
+def can_pack() -> bool:
+    is_available: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    return is_available and platform.machine() in MACHINES
 
 
 def is_worth_packing(layer: nn.Module) -> bool:

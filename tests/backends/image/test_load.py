@@ -71,7 +71,7 @@ def test_a_folder_is_loaded_in_the_format_asked_for(folders: dict[str, Path]) ->
     assert (source.kind, source.path) == ("diffusers", folders["sd"])
     pipe = load_pipeline(source, Placement("cpu", "bfloat16", "")).pipe
     assert pipe.unet.dtype == pipe.vae.dtype == pipe.text_encoder.dtype == torch.bfloat16
-    assert pipe.unet.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
+    assert pipe.vae.decoder.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_sixteen_bits_draw_nearly_the_same_picture(folders: dict[str, Path]) -> None:

@@ -1,8 +1,7 @@
-"""Packed convolutions compute what they computed before."""
+"""Packed convolutions compute what they computed before, within rounding."""
 
 from __future__ import annotations
 
-import platform
 from pathlib import Path
 
 import pytest
@@ -11,20 +10,18 @@ from torch import nn
 
 from aigc_cli.backends import open_image_engine
 from aigc_cli.backends.image import load
-from aigc_cli.backends.image.packing import DTYPES, MACHINES, is_worth_packing, pack_convolutions
+from aigc_cli.backends.image.packing import DTYPES, can_pack, is_worth_packing, pack_convolutions
 from aigc_cli.core.engine import ModelSource
 from aigc_cli.core.image import Drawn, ImageEngineOptions, ImageRequest
 from tests.backends.image.tiny_pipelines import tiny_pipeline
 
-is_packed_here = pytest.mark.skipif(
-    platform.machine() not in MACHINES or not torch.backends.mkldnn.is_available(), reason="nothing is packed on this machine"
-)
+is_packed_here = pytest.mark.skipif(not can_pack(), reason="nothing is packed on this machine")
 
 
 @is_packed_here
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("stride", "has_bias"), [(1, True), (2, True), (1, False)])
-def test_bit_by_bit(dtype: torch.dtype, stride: int, has_bias: bool) -> None:
+def test_a_convolution_gives_the_same(dtype: torch.dtype, stride: int, has_bias: bool) -> None:
     torch.manual_seed(0)
     layer = nn.Conv2d(64, 96, 3, stride=stride, padding=1, bias=has_bias).to(dtype, memory_format=torch.channels_last)
     inputs = [torch.randn(count, 64, side, side).to(dtype, memory_format=torch.channels_last) for count, side in ((2, 8), (1, 5), (3, 16))]
@@ -33,7 +30,9 @@ def test_bit_by_bit(dtype: torch.dtype, stride: int, has_bias: bool) -> None:
         pack_convolutions(layer)
         assert layer.weight.layout == torch._mkldnn
         after = [layer(x) for x in inputs]
-    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    tolerance = 64 * torch.finfo(dtype).eps if dtype == torch.float32 else 0.0  # sums of 576 products, in another order
+    assert all(torch.allclose(one, other, tolerance, tolerance) for one, other in zip(before, after, strict=True))
+    assert all(other.is_contiguous(memory_format=torch.channels_last) for other in after)
 
 
 def test_what_is_left_as_it_is() -> None:
