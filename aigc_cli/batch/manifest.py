@@ -164,7 +164,8 @@ def find_done(folder: Path, records: Iterable[Record], keys: Container[str]) -> 
     latest: dict[str, Record] = {}
     holders: dict[str, str] = {}
     for record in records:
-        latest[record.key] = record
+        if record.status != "failed" or record.key not in latest:  # a picture that is there is not undone by a try that failed
+            latest[record.key] = record
         if record.file:
             holders[record.file] = record.key
     done = {key: each for key, each in latest.items() if key in keys and each.file and holders[each.file] == key}

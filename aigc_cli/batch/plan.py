@@ -69,7 +69,8 @@ def plan_items(rows: Sequence[PromptRow], common: Common, *, seed: int, identity
     """Row by row; of each its combinations, for each combination the points of the matrix, for each point its seeds.
 
     seed: of the run's first row. A row without one of its own takes as many of the seeds that follow as it has pictures of
-    each combination, whatever the other rows set for themselves; its combinations and points share them.
+    each combination, whatever the other rows set for themselves; its combinations and points share them. Bad rows that were left
+    out keep theirs, so that mending them changes nothing for the others.
     identity: what decides what is drawn besides the requests, such as the model's revision; JSON values.
     Raises: UsageError for more than MAX_RESULTS pictures, and for a picture to begin with that cannot be read.
     """
@@ -80,6 +81,7 @@ def plan_items(rows: Sequence[PromptRow], common: Common, *, seed: int, identity
     identities = Identities(identity)
     items: list[Item] = []
     for template, row in zip(templates, rows, strict=True):
+        seed += sum(common.n if number is None else number for number in row.left_out)
         filename = row.values.get("filename")
         for request in requests_of(row, template, common, seed):
             key = identities.key(request, filename)

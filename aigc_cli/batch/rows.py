@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from aigc_cli.batch.columns import Column, made, told
+from aigc_cli.batch.columns import Column, count, made, told
 from aigc_cli.batch.prompt_template import Template, parse
 from aigc_cli.batch.source import no_column, open_prompts, spelled
 from aigc_cli.core.errors import UsageError
@@ -27,11 +27,13 @@ class PromptRow:
 
     origin: "file:line"; empty for the prompt of the command line.
     is_literal: nothing in the prompt is to be chosen or drawn, as in one that was spelled out before.
+    left_out: of the bad rows right before it, how many pictures each wanted, None where it did not say: they keep their seeds.
     """
 
     values: Mapping[str, Any]
     origin: str = ""
     is_literal: bool = False
+    left_out: tuple[int | None, ...] = ()
 
     @property
     def template(self) -> Template:
@@ -58,6 +60,7 @@ def read_rows(
     good: list[PromptRow] = []
     first: list[BadRow] = []
     rows = bad = 0
+    left_out: tuple[int | None, ...] = ()
     with open_prompts(source, columns, stdin) as prompts, rejects_file(rejects) if rejects else nullcontext() as reject:
         for rows, row in enumerate(prompts.rows(columns), 1):
             try:
@@ -65,6 +68,7 @@ def read_rows(
                 check(prompt)
             except (BadRowError, UsageError) as error:
                 bad += 1
+                left_out += (wanted(row),)
                 message = str(error) if isinstance(error, BadRowError) else of_columns(told(error), columns)
                 if len(first) < ROWS_SHOWN:
                     first.append(BadRow(rows, Origin(prompts.name, row.line), message))
@@ -72,7 +76,8 @@ def read_rows(
                     reject(prompts.name, row, message)
             else:
                 if len(good) < MAX_RESULTS:
-                    good.append(prompt)
+                    good.append(replace(prompt, left_out=left_out))
+                left_out = ()
     if bad and not (rejects and good):
         raise bad_rows_error(first, bad, rows, "be used")
     if rows - bad > MAX_RESULTS:
@@ -82,6 +87,14 @@ def read_rows(
     if bad:
         yield Caution(message=f"{bad} of {rows} rows are bad and left out", hint=f"they are in {rejects}, with what is wrong")
     return tuple(good)
+
+
+def wanted(row: Row) -> int | None:
+    """How many pictures a row asks for that is bad for some other reason."""
+    try:
+        return count(row.value["n"]) if row.value else None
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def values_of(row: Row, columns: Mapping[str, Column]) -> dict[str, Any]:

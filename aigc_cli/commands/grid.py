@@ -29,7 +29,9 @@ def grid(
     columns: Annotated[
         int | None, typer.Option(help="Pictures in a row; without it, a sheet about square.", rich_help_panel=LAYOUT)
     ] = None,
-    cell: Annotated[int, typer.Option(help="Width and height of a picture's place, in pixels.", rich_help_panel=LAYOUT)] = 256,
+    cell: Annotated[
+        int | None, typer.Option(help="Width and height of a picture's place, in pixels; without it 128 to 256.", rich_help_panel=LAYOUT)
+    ] = None,
     captions: Annotated[
         bool, typer.Option("--captions/--no-captions", help="Prompt and seed below each picture, or its name.", rich_help_panel=LAYOUT)
     ] = True,

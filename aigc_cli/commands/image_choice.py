@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Generator, Iterator, Sequence
+import math
+from collections.abc import Callable, Container, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,12 +51,13 @@ def open_judge(choice: Choice, folder: Path, device: str) -> Judge:
 
 @dataclass(frozen=True)
 class Chooser:
-    """Draws and keeps. groups: items -> those that run together."""
+    """Draws and keeps. groups: items -> those that run together.  saved: keys of pictures that are there."""
 
     choice: Choice
     judge: Judge
     drawer: Drawer
     groups: Groups
+    saved: Container[str]
 
     def draw(self, items: Sequence[Item]) -> Iterator[Event | Outcome]:
         """Items of one group, each kept if it scores enough."""
@@ -89,7 +91,7 @@ class Chooser:
             if not isinstance(event, Picture):
                 yield event
                 continue
-            best = sorted([*best, event], key=lambda picture: (-(picture.score or 0.0), picture.item.index))
+            best = sorted([*best, event], key=lambda picture: self._rank(picture.item, picture.score or 0.0))
             if len(best) > self.choice.keep:
                 worst = best.pop()
                 yield Rejected(worst.item, worst.score or 0.0)
@@ -108,16 +110,22 @@ class Chooser:
                     yield Progress(t=event.t, phase="drafts", done=steps[0], total=steps[1], unit=STEPS)
                 else:
                     yield event
-        ranking = sorted(scores, key=lambda index: (-scores[index][0], index))
+        ranking = sorted(scores, key=lambda index: self._rank(scores[index][1], scores[index][0]))
         for index in ranking[self.choice.keep :]:
             score, item = scores[index]
             yield Rejected(item, score)
         return set(ranking[: self.choice.keep])
 
+    def _rank(self, item: Item, score: float) -> tuple[bool, float, int]:
+        """The least is the best. What an earlier run has kept stays kept."""
+        return item.key not in self.saved, -score, item.index
+
 
 def draft_of(item: Item, steps: int | None) -> Item:
-    """The item with fewer steps; as it is where it has no more than those."""
+    """The item with fewer steps, of which a weak --strength leaves one at least; as it is where it has no more than those."""
     request: ImageRequest = item.request
+    if steps and request.strength:
+        steps = max(steps, math.ceil(1 / request.strength))
     if steps is None or steps >= (request.steps or 0):
         return item
     return dataclasses.replace(item, request=dataclasses.replace(request, steps=steps))

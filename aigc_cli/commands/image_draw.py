@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import traceback
 from collections.abc import Generator, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -93,8 +94,17 @@ def attempted(events: Iterator[E]) -> Generator[E, None, AigcError | None]:
     try:
         yield from events
     except AigcError as error:
-        return error.with_traceback(None)  # which holds on to what was to be drawn
+        forget_frames(error)
+        return error
     return None
+
+
+def forget_frames(error: BaseException) -> None:
+    """What was to be drawn lies in the frames of the traceback, which is kept, and of those that it came from."""
+    each: BaseException | None = error
+    while each:
+        traceback.clear_frames(each.__traceback__)
+        each = each.__cause__ or each.__context__
 
 
 def of_the_plan(event: Event, items: Sequence[Item]) -> Event | Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,8 @@ from aigc_cli.pictures import names
 from aigc_cli.pictures.metadata import encode_picture
 from aigc_cli.store.durable import met_full_disk
 
-SHEET, PAGE = "grid.png", "index.html"  # what no picture is called
+SHEET, PAGE = "grid.png", "index.html"
+PICTURES_A_SHEET = 100
 
 
 class Folder:
@@ -44,7 +46,8 @@ class Folder:
         waiting = [item for item in items if item.key not in self.done]
         own = {record.file for record in self.done.values() if record.file}
         taken = own if self.style.overwrite else {entry.name for entry in self.path.iterdir()}
-        there = [SHEET, *sorted(taken - {SHEET})]
+        sheets = sheet_names(len(items))
+        there = [*sheets, *sorted(taken - {*sheets})]
         wanted = [self._wanted(item) for item in waiting]
         told_apart = names.told_apart([*there, *wanted])[len(there) :]
         for item, name in zip(waiting, told_apart, strict=True):
@@ -82,7 +85,10 @@ class Folder:
         self.done[record.key] = record
         return told_rejected(record)
 
-    def fail(self, failure: Failure) -> ImageFailed:
+    def fail(self, failure: Failure) -> ImageFailed | None:
+        """None as for keep: what is there stays done."""
+        if failure.item.key in self.done:
+            return None
         with room_wanted(self.path):
             manifest.append(self.path, manifest.failed(failure.item, failure.error.message, base_seed=self.seed))
         return told_failed(failure)
@@ -175,6 +181,12 @@ def room_wanted(folder: Path) -> Iterator[None]:
         raise
 
 
+def sheet_names(pictures: int) -> list[str]:
+    """Of the contact sheets that so many pictures need, which no picture bears."""
+    sheets = max(1, math.ceil(pictures / PICTURES_A_SHEET))
+    return [SHEET, *(f"{Path(SHEET).stem}-{number}.png" for number in range(2, sheets + 1))]
+
+
 def refuse_taken_names(order: Order, items: Sequence[Item], records: Sequence[Record]) -> None:
     """Raises: UsageError for a file that is there already and that a row asks for by name, unless an earlier run drew it for this plan.
 
@@ -182,8 +194,9 @@ def refuse_taken_names(order: Order, items: Sequence[Item], records: Sequence[Re
     """
     if order.folder is None or order.style.overwrite:
         return
-    for name, is_wanted in ((SHEET, order.grid), (PAGE, order.webpage)):
-        if is_wanted and not records and (order.folder / name).exists():
+    wanted = [*(sheet_names(len(items)) if order.grid else []), *([PAGE] if order.webpage else [])]
+    for name in wanted:
+        if not records and (order.folder / name).exists():
             raise UsageError(f"{order.folder / name} is there already", "choose another folder, or use --overwrite")
     keys = {item.key for item in items}
     own = {record.file: record.key for record in records if record.file and record.key in keys}

@@ -92,7 +92,7 @@ class PictureOptions:
     """Pictures to begin with."""
 
     init_image: Annotated[Path | None, typer.Option(help="Picture to begin with.", rich_help_panel=PICTURES)] = None
-    strength: Annotated[float | None, typer.Option(help="How much of it may change: 0 nothing, 1 all.", rich_help_panel=PICTURES)] = None
+    strength: Annotated[float | None, typer.Option(help="How much of it may change: from 0 to 1, all.", rich_help_panel=PICTURES)] = None
     mask: Annotated[Path | None, typer.Option(help="Draw anew only where this picture is white.", rich_help_panel=PICTURES)] = None
     outpaint: Annotated[int | None, typer.Option(help="Pixels to add on every side.", rich_help_panel=PICTURES)] = None
     control_image: Annotated[Path | None, typer.Option(help="Picture that the ControlNet follows.", rich_help_panel=PICTURES)] = None

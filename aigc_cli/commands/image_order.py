@@ -120,6 +120,9 @@ def make_order(
     check_files(values)
     if "scheduler" in values:
         check_sampler(values["scheduler"])
+    for folder in batch.wildcards or ():
+        if not folder.is_dir():
+            raise UsageError(f"--wildcards {folder}: no such folder", "check the path")
     common = Common(
         settings=values,
         n=drawn_of_each(choice, batch),

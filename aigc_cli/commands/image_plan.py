@@ -37,6 +37,10 @@ class Plan:
         """How many items that follow each other are drawn for those that are kept of them."""
         return (self.order.choice and self.order.choice.best_of) or 1
 
+    def choice_of(self, item: Item) -> int:
+        """Which of those that compete with each other it belongs to."""
+        return item.index // self.candidates
+
     @property
     def is_single(self) -> bool:
         """Whether there is one picture, asked for on the command line."""
@@ -86,8 +90,14 @@ def chosen_by(choice: Choice, clip: Path) -> dict[str, Any]:
 
 
 def settled(plan: Plan, folder: Path, records: Sequence[Record]) -> Generator[Event, None, dict[str, Record]]:
-    """What of the plan need not be drawn again, by key: pictures that lie there, and those that were not worth keeping."""
+    """What of the plan need not be drawn again, by key: pictures that lie there, and those that were not worth keeping.
+
+    As long as candidates that compete with it are missing, nothing is settled for one that was not kept.
+    """
     keys = {item.key for item in plan.items}
     done = yield from find_done(folder, records, keys)
     latest = {record.key: record for record in records if record.key in keys}
-    return {**done, **{key: record for key, record in latest.items() if record.status == "rejected"}}
+    rejected = {key: record for key, record in latest.items() if record.status == "rejected"}
+    open_choices = {plan.choice_of(item) for item in plan.items if item.key not in done and item.key not in rejected}
+    closed = {item.key for item in plan.items if plan.choice_of(item) not in open_choices}
+    return {**done, **{key: record for key, record in rejected.items() if key in closed}}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
+from threading import Thread
 
 from aigc_cli import __version__
 from aigc_cli.batch.plan import Item
@@ -29,10 +30,12 @@ class Recipes:
         self.source, self.options = source, options
         self.hashes: dict[Path, str] = {}
         self.model_sha256: Future[str] | None = None
-        if source.kind in SINGLE_FILES and source.path:
-            pool = ThreadPoolExecutor(1)
-            self.model_sha256 = pool.submit(sha256_of, source.path)
-            pool.shutdown(wait=False)
+
+    def start_hashing(self) -> None:
+        """Of a model that is one large file, in a thread that nobody waits for who does not need the result."""
+        if self.source.kind in SINGLE_FILES and self.source.path:
+            self.model_sha256 = Future()
+            Thread(target=hash_into, args=(self.model_sha256, self.source.path), daemon=True).start()
 
     def recipe(self, picture: Picture, loaded: Loaded) -> Recipe:
         item = picture.item
@@ -51,7 +54,7 @@ class Recipes:
         """What the pictures of the run share."""
         return Recipe(
             settings={},
-            model=self.source.repo or loaded.model,
+            model=self.name or loaded.model,
             revision=loaded.revision,
             fingerprint=self.fingerprint,
             model_sha256=self.model_sha256.result() if self.model_sha256 else None,
@@ -61,6 +64,12 @@ class Recipes:
             device=loaded.device,
             dtype=loaded.dtype,
         )
+
+    @property
+    def name(self) -> str | None:
+        """On the Hub, with the file where the model is a single one."""
+        repo, path = self.source.repo, self.source.path
+        return f"{repo}:{path.name}" if repo and path and self.source.kind in SINGLE_FILES else repo
 
     @cached_property
     def fingerprint(self) -> str:
@@ -82,3 +91,10 @@ class Recipes:
         if path.is_file() and path not in self.hashes:
             self.hashes[path] = sha256_of(path)
         return Part(kind, str(path), scale, self.hashes.get(path))
+
+
+def hash_into(future: Future[str], path: Path) -> None:
+    try:
+        future.set_result(sha256_of(path))
+    except OSError as error:
+        future.set_exception(error)

@@ -13,7 +13,7 @@ from aigc_cli.core.engine import Dtype
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.image import ImageEngineOptions
 from aigc_cli.pictures.metadata import read_recipe
-from aigc_cli.pictures.recipe import LORA, Part, Recipe, is_hub_id, request_settings
+from aigc_cli.pictures.recipe import LORA, Part, Recipe, model_argument, request_settings
 
 OURS = "aigc"
 PORTABLE = (Dtype.FLOAT32, Dtype.BFLOAT16)  # float16 is what a GPU may have taken by itself, and a CPU refuses
@@ -72,7 +72,7 @@ def own_name(recipe: Recipe) -> str | None:
     """The model as -m takes it. Other programs write names that only they can find."""
     if recipe.source != OURS or recipe.model is None:
         return None
-    return recipe.model + (f"@{recipe.revision}" if is_hub_id(recipe) else "")
+    return model_argument(recipe)
 
 
 def with_parts(engine: ImageEngineOptions, recipe: Recipe, path: Path) -> ImageEngineOptions:

@@ -97,7 +97,7 @@ def draw_plan(
 ) -> Iterator[Event]:
     """done: what of the plan is there already.  records: of all that was ever drawn into the folder."""
     order = plan.order
-    earlier = [done[item.key] for item in plan.items if item.key in done]
+    earlier = [as_planned(done[item.key], item) for item in plan.items if item.key in done]
     there = [record for record in earlier if record.file]
     yield ImagesPlanned(pictures=plan.kept, done=len(there), seed=plan.seed)
     for record in earlier:
@@ -119,6 +119,11 @@ def draw_plan(
         raise AigcError("the picture scores too little to be kept, and nothing is written", "lower --min-score, or see --best-of")
 
 
+def as_planned(record: Record, item: Item) -> Record:
+    """With the place that the picture has in this plan."""
+    return dataclasses.replace(record, index=item.index, origin=item.origin or None)
+
+
 def failed(failures: Sequence[Failure], count: int) -> AigcError:
     if count == 1:
         return failures[0].error
@@ -129,16 +134,18 @@ def failed(failures: Sequence[Failure], count: int) -> AigcError:
 def draw_missing(plan: Plan, target: Folder | Stdout, done: int, failures: list[Failure]) -> Generator[Event, None, dict[str, Any]]:
     """Draws and keeps what is missing; the facts for Done. failures: are added to."""
     yield Progress(phase=f"loading {plan.source.name}", done=0)
+    plan.recipes.start_hashing()
     with leaving_at_once():
         engine = open_image_engine(plan.source, plan.order.engine)
     try:
         yield engine.loaded
         yield from compared(plan, engine)
-        items = yield from completed(plan, engine, failures)
+        items, bad = yield from completed(plan, engine)
         if isinstance(target, Folder):
             target.name(items)
-        for outcome in [*failures]:
-            yield target.fail(outcome)
+        for outcome in bad:
+            if told := given_up(outcome, plan, target, failures):
+                yield told
         yield from kept(outcomes(plan, engine, items, settled_keys(target)), plan, engine, target, done, failures)
         loaded = engine.loaded
         facts = {"model": loaded.model, "revision": loaded.revision, "device": loaded.device, "dtype": loaded.dtype}
@@ -154,14 +161,16 @@ def settled_keys(target: Folder | Stdout) -> set[str]:
 def compared(plan: Plan, engine: ImageEngine) -> Iterator[Event]:
     """With --from: what may make the picture another one today."""
     if then := plan.order.then:
-        for difference in differences(then, plan.recipes.common(engine.loaded)):
+        now = plan.recipes.common(engine.loaded)
+        now = dataclasses.replace(now, parts=(*now.parts, *plan.recipes.pictures_of(plan.items[0])))
+        for difference in differences(then, now):
             yield Caution(message=f"{difference}: the picture may differ")
 
 
-def completed(plan: Plan, engine: ImageEngine, failures: list[Failure]) -> Generator[Event, None, list[Item]]:
-    """The items with nothing left to the model. What it must change is said once for all that it concerns.
+def completed(plan: Plan, engine: ImageEngine) -> Generator[Event, None, tuple[list[Item], list[Failure]]]:
+    """The items with nothing left to the model, and with --skip-bad those that it cannot do.
 
-    Those that the model cannot do are an error, or failures with --skip-bad. Raises: UsageError.
+    What it must change is said once for all that it concerns. Raises: UsageError for what it cannot do.
     """
     items: list[Item] = []
     bad: list[Failure] = []
@@ -181,8 +190,7 @@ def completed(plan: Plan, engine: ImageEngine, failures: list[Failure]) -> Gener
         yield Caution(message=remark + (f" ({count} pictures)" if count > 1 else ""))
     if len(remarks) > ROWS_SHOWN:
         yield Caution(message=f"... and {len(remarks) - ROWS_SHOWN} more remarks of this kind")
-    failures += bad
-    return items
+    return items, bad
 
 
 def cannot_be_drawn(bad: Sequence[Failure], count: int) -> UsageError:
@@ -206,7 +214,7 @@ def outcomes(plan: Plan, engine: ImageEngine, items: Sequence[Item], done: set[s
         assert plan.clip
         with leaving_at_once():
             judge = open_judge(choice, plan.clip, engine.loaded.device)
-        chooser = Chooser(choice, judge, drawer, grouped)
+        chooser = Chooser(choice, judge, drawer, grouped, done)
         draw = chooser.draw_best if choice.best_of else chooser.draw
     for task in missing:
         yield from draw(task)
@@ -216,7 +224,7 @@ def chunks(items: Sequence[Item], plan: Plan) -> list[list[Item]]:
     """The candidates that compete with each other; those that the model cannot do are missing among them."""
     together: dict[int, list[Item]] = {}
     for item in items:
-        together.setdefault(item.index // plan.candidates, []).append(item)
+        together.setdefault(plan.choice_of(item), []).append(item)
     return list(together.values())
 
 
@@ -249,8 +257,8 @@ def kept(
 
 def given_up(failure: Failure, plan: Plan, target: Folder | Stdout, failures: list[Failure]) -> Event | None:
     """Writes it down. Returns: what is to be said, None where the error that ends the run says it."""
-    failures.append(failure)
-    told = target.fail(failure)
+    if told := target.fail(failure):
+        failures.append(failure)
     return None if plan.is_single else told
 
 

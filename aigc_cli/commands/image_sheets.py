@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from aigc_cli.atomic_file import replace_file
-from aigc_cli.commands.image_files import PAGE, SHEET, room_wanted
+from aigc_cli.commands.image_files import PAGE, PICTURES_A_SHEET, room_wanted, sheet_names
 from aigc_cli.core.errors import AigcError
 from aigc_cli.core.events import Caution, Event
 from aigc_cli.pictures.gallery import Entry, gallery_html
@@ -14,16 +14,14 @@ from aigc_cli.pictures.metadata import encode_image, read_recipe
 from aigc_cli.pictures.recipe import Recipe
 from aigc_cli.pictures.sheet import captioned, contact_sheet
 
-PICTURES_A_SHEET = 100
-
 
 def write_sheets(folder: Path, files: Sequence[Path], columns: int | None) -> Iterator[Event]:
     """Contact sheets of the pictures, a hundred on each."""
-    for number, at in enumerate(range(0, len(files), PICTURES_A_SHEET), 1):
-        target = folder / (SHEET if number == 1 else f"{Path(SHEET).stem}-{number}.png")
-        sheet, remarks = contact_sheet([captioned(path) for path in files[at : at + PICTURES_A_SHEET]], columns=columns)
+    for number, name in enumerate(sheet_names(len(files))):
+        shown = files[number * PICTURES_A_SHEET : (number + 1) * PICTURES_A_SHEET]
+        sheet, remarks = contact_sheet([captioned(path) for path in shown], columns=columns)
         with room_wanted(folder):
-            replace_file(target, encode_image(sheet, None))
+            replace_file(folder / name, encode_image(sheet, None))
         for remark in remarks:
             yield Caution(message=remark)
 

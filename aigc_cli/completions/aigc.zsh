@@ -201,7 +201,7 @@ _aigc_command_image() {
         '(--variation)--variation=[Share of the noise from another seed\: 0.1 changes a little.]:variation: ' \
         '(--variation-seed)--variation-seed=[That other seed; counts up with -n.]:variation-seed: ' \
         '(--init-image)--init-image=[Picture to begin with.]:init-image:_files' \
-        '(--strength)--strength=[How much of it may change\: 0 nothing, 1 all.]:strength: ' \
+        '(--strength)--strength=[How much of it may change\: from 0 to 1, all.]:strength: ' \
         '(--mask)--mask=[Draw anew only where this picture is white.]:mask:_files' \
         '(--outpaint)--outpaint=[Pixels to add on every side.]:outpaint: ' \
         '(--control-image)--control-image=[Picture that the ControlNet follows.]:control-image:_files' \
@@ -333,7 +333,7 @@ _aigc_command_grid() {
         '(-v --verbose)--verbose[More notes on stderr.]' \
         '(--traceback)--traceback[Show the Python traceback of an error.]' \
         '(--columns)--columns=[Pictures in a row; without it, a sheet about square.]:columns: ' \
-        '(--cell)--cell=[Width and height of a picture'\''s place, in pixels.]:cell: ' \
+        '(--cell)--cell=[Width and height of a picture'\''s place, in pixels; without it 128 to 256.]:cell: ' \
         '(--captions --no-captions)--captions[Prompt and seed below each picture, or its name.]' \
         '(--captions --no-captions)--no-captions[Prompt and seed below each picture, or its name.]' \
         '(--overwrite)--overwrite[Replace a file that is there.]' \

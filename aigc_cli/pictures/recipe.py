@@ -16,6 +16,7 @@ from aigc_cli.core.image import ImageRequest
 FORMAT = 1
 LORA = "lora"
 Source = Literal["aigc", "a1111", "comfyui"]
+OPEN = re.compile(r"[{}|]|_(?=_)|(?<=_)_")  # what a prompt that is typed would have chosen or drawn, were there no backslash before it
 HASH_BEGINNING = re.compile(r"[0-9a-f]{8,}")
 
 
@@ -207,7 +208,7 @@ def command_line(recipe: Recipe) -> str:
     """What to type into a shell for the same picture."""
     words = ["aigc", "image"]
     if recipe.model:
-        words += ["-m", recipe.model + (f"@{recipe.revision}" if is_hub_id(recipe) else "")]
+        words += ["-m", model_argument(recipe)]
     for part in recipe.parts:
         if part.kind not in recipe.settings:
             flag = "--adapter" if part.kind == LORA else f"--{part.kind}"
@@ -215,8 +216,14 @@ def command_line(recipe: Recipe) -> str:
     for name, value in {**recipe.settings, **recipe.options}.items():
         if name != "prompt" and value is not False:
             words += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
-    words += ["--", recipe.prompt] if recipe.prompt.startswith("-") else [recipe.prompt]
-    return shlex.join(words)
+    prompt = OPEN.sub(r"\\\g<0>", recipe.prompt)
+    return shlex.join([*words, "--", prompt] if prompt.startswith("-") else [*words, prompt])
+
+
+def model_argument(recipe: Recipe) -> str:
+    """The model as -m takes it: `org/name@revision:file` where it came from a hub."""
+    repo, colon, file = (recipe.model or "").partition(":")
+    return f"{repo}@{recipe.revision}{colon}{file}" if is_hub_id(recipe) else recipe.model or ""
 
 
 def is_hub_id(recipe: Recipe) -> bool:

@@ -12,12 +12,13 @@ from PIL import Image, ImageDraw
 from aigc_cli.core.errors import AigcError, UsageError
 from aigc_cli.pictures.fonts import Choice, choose_font, clipped
 from aigc_cli.pictures.metadata import read_recipe
-from aigc_cli.pictures.opening import PIXEL_LIMIT, open_picture
+from aigc_cli.pictures.opening import PIXEL_LIMIT, open_file, open_picture, reading
 from aigc_cli.pictures.recipe import Recipe
 
 GAP = 8  # pixels around and between cells
 GROUND, INK = "white", "#24292f"
 LINES = 2  # of a caption
+SMALLEST_CELL, LARGEST_CELL = 128, 256  # pixels, unless another size is asked for: a narrower one would cut most captions
 
 
 @dataclass(frozen=True)
@@ -63,12 +64,13 @@ def captioned(path: Path) -> Tile:
         return Tile(path, caption_of(path, None))
 
 
-def contact_sheet(tiles: Sequence[Tile], cell: int = 256, columns: int | None = None) -> tuple[Image.Image, tuple[str, ...]]:
+def contact_sheet(tiles: Sequence[Tile], cell: int | None = None, columns: int | None = None) -> tuple[Image.Image, tuple[str, ...]]:
     """The sheet, and what is to be said about it. One picture is in memory at a time besides the sheet.
 
-    columns: None makes the sheet about square.
+    cell: None makes room for the largest picture as it is, within bounds.  columns: None makes the sheet about square.
     Raises: UsageError for a picture that cannot be opened, or a sheet beyond PIXEL_LIMIT.
     """
+    cell = cell or fitting_cell(tiles)
     font_size = max(10, cell // 18)
     lines = max((len(tile.caption) for tile in tiles), default=0)
     columns = min(len(tiles), columns or math.ceil(math.sqrt(len(tiles))))
@@ -85,6 +87,15 @@ def contact_sheet(tiles: Sequence[Tile], cell: int = 256, columns: int | None = 
         sheet.paste(picture, (left + (cell - picture.width) // 2, top + (cell - picture.height) // 2))
         write_caption(draw, (left, top + cell), tile.caption, choice, cell)
     return sheet, tuple(remarks_on(choice))
+
+
+def fitting_cell(tiles: Sequence[Tile]) -> int:
+    """Pixels. Raises: UsageError for a file that is no picture."""
+    longest = 0
+    for tile in tiles:
+        with reading(tile.path), open_file(tile.path) as image:
+            longest = max(longest, *image.size)
+    return min(max(longest, SMALLEST_CELL), LARGEST_CELL)
 
 
 def thumbnail(path: Path, side: int) -> Image.Image:

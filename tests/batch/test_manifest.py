@@ -106,12 +106,13 @@ def test_the_seed_of_a_prompt_from_the_command_line_is_not_the_folders(tmp_path:
     assert earlier_seed(outcome(read_records(tmp_path))[0]) == 1
 
 
-def test_the_last_line_of_a_picture_counts(tmp_path: Path) -> None:
+def test_a_try_that_failed_counts_until_one_did_not(tmp_path: Path) -> None:
     append(tmp_path, failed(ITEMS[0], "x", base_seed=1))
     save_item(tmp_path, ITEMS[0])
     save_item(tmp_path, ITEMS[1])
     append(tmp_path, failed(ITEMS[1], "x", base_seed=2))
-    assert done_in(tmp_path) == ({ITEMS[0].key}, [])
+    append(tmp_path, failed(ITEMS[2], "x", base_seed=2))
+    assert done_in(tmp_path) == ({ITEMS[0].key, ITEMS[1].key}, [])
     assert earlier_seed(outcome(read_records(tmp_path))[0]) == 2
 
 

@@ -203,3 +203,10 @@ def test_a_page_of_the_folder() -> None:
     assert "</script><b>" not in page
     assert "第9只 cat" in page
     assert "aigc image" in page
+
+
+def test_rows_that_are_mended_change_nothing_for_the_others() -> None:
+    draw("--prompts", write("rows.csv", "prompt,steps,n\n狐狸,4,\n猫,abc,2\n狗,5,\n鸟,5,\n"), "--skip-bad", "--seed", 7)
+    assert [seed for batch in drawn() for _, seed in batch] == [7, 10, 11]
+    draw("--prompts", write("rows.csv", "prompt,steps,n\n狐狸,4,\n猫,6,2\n狗,5,\n鸟,5,\n"), "--skip-bad", "--seed", 7)
+    assert drawn() == [[("猫", 8), ("猫", 9)]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ Fake = type[FakeImageEngine]
 
 
 class FakeJudge:
-    """Scores by the seed: 3 is best, then 2, 1, 0 and so on around."""
+    """Scores by the seed: `best` is best, then those below it and so on around."""
 
     def __init__(self) -> None:
+        self.best = 3
         self.scored: list[tuple[int, int]] = []  # seed and steps of each
 
     def score(self, picture: Any) -> Generator[Event, None, float]:
@@ -29,7 +31,7 @@ class FakeJudge:
         self.scored.append((request.seed, request.steps))
         if request.prompt == "long":
             yield Caution(message="CLIP reads 77 tokens: the score leaves out 'x'")
-        return float((request.seed + 4) % 8) / 10
+        return float((request.seed + 7 - self.best) % 8) / 10
 
 
 @pytest.fixture(autouse=True)
@@ -176,3 +178,29 @@ def test_nothing_on_stdout_is_a_failure(run: Run) -> None:
 
 def test_the_best_to_stdout(run: Run) -> None:
     assert "-o - is for one picture, and that makes 2" in refused("狐狸", "--best-of", 4, "--keep", 2, "-o", "-")
+
+
+def rewrite(keep: Callable[[dict[str, Any]], bool]) -> None:
+    """Leaves in the manifest only some of its lines."""
+    path = OUT / "manifest.jsonl"
+    path.write_text("".join(line for line in path.read_text("utf-8").splitlines(keepends=True) if keep(json.loads(line))), "utf-8")
+
+
+def test_what_was_kept_stays_kept_when_a_better_candidate_comes_later(judge: FakeJudge) -> None:
+    command = ("狐狸", "--best-of", 4, "--seed", 0)
+    draw(*command)
+    rewrite(lambda record: record["seed"] != 1)
+    judge.best = 1
+    draw(*command)
+    assert names() == ["0004-狐狸-3.png"]
+    assert 1 in [record["seed"] for record in records() if record["status"] == "rejected"]
+
+
+def test_rejections_without_a_winner_are_none() -> None:
+    """As a kill leaves them."""
+    command = ("狐狸", "--best-of", 4, "--seed", 0)
+    draw(*command)
+    rewrite(lambda record: record["status"] == "rejected")
+    (OUT / "0004-狐狸-3.png").unlink()
+    draw(*command)
+    assert names() == ["0004-狐狸-3.png"]

@@ -188,3 +188,21 @@ def test_a_reader_that_goes_away() -> None:
     assert process.returncode == 141, stderr.decode()
     assert b"Traceback" not in stderr
     assert names() == ["0001-第0只-cat-7.png"]  # which is saved before it is told
+
+
+def test_a_try_that_fails_undoes_nothing(run: Run, fake_image: Fake) -> None:
+    """A batch of which two were saved is drawn again as a whole, and fails."""
+    prompts = write("猫.txt", "".join(TEN.splitlines(keepends=True)[:4]))
+    draw("--prompts", prompts, "--seed", 7)
+    kept = [record["file"] for record in records()][:2]
+    for record in records()[2:]:
+        (OUT / record["file"]).unlink()
+    for number in range(4):
+        fake_image.broken[f"第{number}只 cat"] = AigcError("the model stumbled", "")
+    result = run("image", "--prompts", prompts, "--seed", 7)
+    assert (result.status, "2 of 4 pictures could not be drawn" in result.stderr) == (5, True)
+    fake_image.broken.clear()
+    drawn()
+    assert "4 pictures, 2 of them there already" in draw("--prompts", prompts, "--seed", 7).stderr
+    assert sorted(names()) == sorted(record["file"] for record in records()[:4])
+    assert set(kept) <= set(names())

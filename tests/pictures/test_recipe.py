@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from aigc_cli.batch.prompt_template import parse
 from aigc_cli.core.image import ImageRequest
 from aigc_cli.pictures.recipe import Part, Recipe, command_line, differences, parse_recipe, request_settings, settings_of
 from tests.pictures.conftest import recipe
@@ -79,6 +80,17 @@ def test_the_command_says_all_of_it_for_a_shell():
     assert words[-1] == "it's 一只狐 $(rm) `x`"
     assert words[words.index("--guidance-scale") + 1] == "7.5"
     assert shlex.split(command_line(Recipe(settings={"prompt": "-x"})))[-2:] == ["--", "-x"]
+
+
+@pytest.mark.parametrize("prompt", ["{lit} __x__", "a|b {c|d} _e_ f__g", "___", r"plain (x:1.2) \( y"])
+def test_in_the_command_nothing_of_the_prompt_is_open(prompt: str):
+    typed = shlex.split(command_line(Recipe(settings={"prompt": prompt})))[-1]
+    assert parse(typed).parts == (prompt,)
+
+
+def test_a_file_of_a_repository_stands_behind_its_revision():
+    made = Recipe(settings={"prompt": "x"}, model="org/x:fox.safetensors", revision="0123abcd")
+    assert shlex.split(command_line(made))[2:4] == ["-m", "org/x@0123abcd:fox.safetensors"]
 
 
 def test_a_file_that_a_setting_names_is_in_the_command_once():

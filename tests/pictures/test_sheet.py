@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from PIL import Image, ImageFont
@@ -93,3 +94,10 @@ print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM"
 """
     peak = int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60).stdout)
     assert peak * 1024 < 150 * 2**20
+
+
+@pytest.mark.parametrize(("side", "cell"), [(64, 128), (200, 200), (900, 256)])
+def test_small_pictures_get_small_places(side: int, cell: int, tmp_path: Path) -> None:
+    path = tmp_path / "狐狸.png"
+    Image.new("RGB", (side, 32)).save(path)
+    assert contact_sheet([Tile(path)])[0].size == (cell + 2 * GAP, cell + 2 * GAP)

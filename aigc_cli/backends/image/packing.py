@@ -21,9 +21,15 @@ def pack_convolutions(network: nn.Module) -> None:
     """For use without gradients. The packed weights take the others' place, and can no longer be looked into or moved elsewhere."""
     if not can_pack():
         return
+    looked_into = {layer for adapted in network.modules() if is_dora(adapted) for layer in adapted.modules()}
     for layer in network.modules():
-        if is_worth_packing(layer):
+        if layer not in looked_into and is_worth_packing(layer):
             pack(layer)
+
+
+def is_dora(layer: nn.Module) -> bool:
+    """Whether PEFT computes the norms of this layer's weights at every step. Liu et al. 2024, arXiv:2402.09353."""
+    return bool(getattr(layer, "lora_magnitude_vector", None))
 
 
 def can_pack() -> bool:
