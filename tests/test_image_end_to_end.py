@@ -70,7 +70,7 @@ def test_a_batch_is_what_its_rows_are_alone(models: Path) -> None:
     draw("--prompts", write("rows.jsonl", rows), "-m", models / "sd", *FLOAT32, "--steps", 2, "--batch-size", 3, "--grid", "--webpage")
     together = pixels()
     assert {record["status"] for record in records()} == {"done"}
-    assert {"grid.png", "index.html"} <= {path.name for path in OUT.iterdir()}
+    assert {"grid.jpg", "index.html"} <= {path.name for path in OUT.iterdir()}
     draw("第3只", "-m", models / "sd", *FLOAT32, "--steps", 2, "--seed", 3, "--width", 72, "-o", "alone")
     assert only(Path("alone")).tobytes() == together["0004-第3只-3.png"]
 

@@ -134,7 +134,9 @@ def spelled(name: str) -> str:
 
 def check_header(source: str, names: list[str], columns: Collection[str]) -> None:
     if "prompt" not in names:
-        raise UsageError(f"{source}: the header names no column 'prompt'", f"it names: {', '.join(names)}")
+        is_parted_otherwise = len(names) == 1 and ";" in names[0]
+        hint = "its columns are parted by semicolons: save it with commas" if is_parted_otherwise else f"it names: {', '.join(names)}"
+        raise UsageError(f"{source}: the header names no column 'prompt'", hint)
     for name in names:
         if name not in columns:
             raise UsageError(f"{source}: {no_column(name, columns)}", f"there is: {', '.join(columns)}")

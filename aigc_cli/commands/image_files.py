@@ -21,7 +21,7 @@ from aigc_cli.pictures import names
 from aigc_cli.pictures.metadata import encode_picture
 from aigc_cli.store.durable import met_full_disk
 
-SHEET, PAGE = "grid.png", "index.html"
+SHEET, PAGE = "grid", "index.html"
 PICTURES_A_SHEET = 100
 
 
@@ -46,8 +46,7 @@ class Folder:
         waiting = [item for item in items if item.key not in self.done]
         own = {record.file for record in self.done.values() if record.file}
         taken = own if self.style.overwrite else {entry.name for entry in self.path.iterdir()}
-        sheets = sheet_names(len(items))
-        there = [*sheets, *sorted(taken - {*sheets})]
+        there = sorted(taken)
         wanted = [self._wanted(item) for item in waiting]
         told_apart = names.told_apart([*there, *wanted])[len(there) :]
         for item, name in zip(waiting, told_apart, strict=True):
@@ -181,10 +180,11 @@ def room_wanted(folder: Path) -> Iterator[None]:
         raise
 
 
-def sheet_names(pictures: int) -> list[str]:
-    """Of the contact sheets that so many pictures need, which no picture bears."""
+def sheet_names(pictures: int, style: FileStyle) -> list[str]:
+    """Of the contact sheets that so many pictures need: of another format than theirs, so that out/*.png are the pictures alone."""
+    suffix = ".png" if style.suffix == ".jpg" else ".jpg"
     sheets = max(1, math.ceil(pictures / PICTURES_A_SHEET))
-    return [SHEET, *(f"{Path(SHEET).stem}-{number}.png" for number in range(2, sheets + 1))]
+    return [f"{SHEET}{suffix}", *(f"{SHEET}-{number}{suffix}" for number in range(2, sheets + 1))]
 
 
 def refuse_taken_names(order: Order, items: Sequence[Item], records: Sequence[Record]) -> None:
@@ -194,9 +194,10 @@ def refuse_taken_names(order: Order, items: Sequence[Item], records: Sequence[Re
     """
     if order.folder is None or order.style.overwrite:
         return
-    wanted = [*(sheet_names(len(items)) if order.grid else []), *([PAGE] if order.webpage else [])]
+    wanted = [*(sheet_names(len(items), order.style) if order.grid else []), *([PAGE] if order.webpage else [])]
+    pictures = {record.file for record in records}
     for name in wanted:
-        if not records and (order.folder / name).exists():
+        if (order.folder / name).exists() and (not records or name in pictures):
             raise UsageError(f"{order.folder / name} is there already", "choose another folder, or use --overwrite")
     keys = {item.key for item in items}
     own = {record.file: record.key for record in records if record.file and record.key in keys}

@@ -156,7 +156,7 @@ class FileOptions:
     no_metadata: Annotated[
         bool, typer.Option("--no-metadata", help="Do not write into the files how they were made.", rich_help_panel=OUTPUT)
     ] = False
-    grid: Annotated[bool, typer.Option("--grid", help="Also a contact sheet, grid.png.", rich_help_panel=OUTPUT)] = False
+    grid: Annotated[bool, typer.Option("--grid", help="Also a contact sheet, grid.jpg.", rich_help_panel=OUTPUT)] = False
     webpage: Annotated[bool, typer.Option("--webpage", help="Also a gallery of the folder, index.html.", rich_help_panel=OUTPUT)] = False
     preview: Annotated[
         Preview | None, typer.Option(help="Pictures in the terminal: every step, final ones, none.", rich_help_panel=OUTPUT)

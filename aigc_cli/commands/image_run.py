@@ -268,6 +268,6 @@ def show_together(plan: Plan, target: Folder, records: Sequence[Record]) -> Iter
     if order.grid and files:
         matrix = order.common.matrix
         columns = len({repr(point[last]) for point in matrix}) if (last := next(reversed([*matrix[0]]), None)) else None
-        yield from write_sheets(target.path, files, columns)
+        yield from write_sheets(target.path, files, order.style, columns)
     if order.webpage and (everything := files_there(target.path, (*records, *target.done.values()))):
-        write_page(target.path, [target.path / name for name in everything])
+        yield from write_page(target.path, [target.path / name for name in everything])

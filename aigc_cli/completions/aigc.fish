@@ -171,7 +171,7 @@ complete -c aigc -n '__aigc_at image' -l format -r -x -a 'png jpeg webp' -d 'Of 
 complete -c aigc -n '__aigc_at image' -l quality -r -x -d '1 to 100, of JPEG and WebP (100: lossless).'
 complete -c aigc -n '__aigc_at image' -l overwrite -d 'Replace files that are there and have the same name.'
 complete -c aigc -n '__aigc_at image' -l no-metadata -d 'Do not write into the files how they were made.'
-complete -c aigc -n '__aigc_at image' -l grid -d 'Also a contact sheet, grid.png.'
+complete -c aigc -n '__aigc_at image' -l grid -d 'Also a contact sheet, grid.jpg.'
 complete -c aigc -n '__aigc_at image' -l webpage -d 'Also a gallery of the folder, index.html.'
 complete -c aigc -n '__aigc_at image' -l preview -r -x -a 'every final none' -d 'Pictures in the terminal: every step, final ones, none.'
 complete -c aigc -n '__aigc_at image' -l json -d 'Events as JSON lines on stdout.'

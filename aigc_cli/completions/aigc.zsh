@@ -225,7 +225,7 @@ _aigc_command_image() {
         '(--quality)--quality=[1 to 100, of JPEG and WebP (100\: lossless).]:quality: ' \
         '(--overwrite)--overwrite[Replace files that are there and have the same name.]' \
         '(--no-metadata)--no-metadata[Do not write into the files how they were made.]' \
-        '(--grid)--grid[Also a contact sheet, grid.png.]' \
+        '(--grid)--grid[Also a contact sheet, grid.jpg.]' \
         '(--webpage)--webpage[Also a gallery of the folder, index.html.]' \
         '(--preview)--preview=[Pictures in the terminal\: every step, final ones, none.]:preview:(every final none)' \
         '(--json)--json[Events as JSON lines on stdout.]' \

@@ -240,6 +240,15 @@ class ImageFailed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FileWritten(Event):
+    """Something besides the results is on disk. what: in a word or two, "contact sheet"."""
+
+    event: ClassVar[str] = "file"
+    path: str
+    what: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Done(Event):
     """The end of a request, and what it took.
 

@@ -133,13 +133,13 @@ def is_reserved(stem: str) -> bool:
 def told_apart(names: Iterable[str]) -> list[str]:
     """The names in their order; one that was there before gets -2, -3 and so on. Fox.png and fox.png are the same name."""
     taken: set[str] = set()
+    numbers: dict[str, int] = {}  # the last that was given, by the name without it
     found = []
     for name in names:
-        stem, suffix = Path(name).stem, Path(name).suffix
-        number = 1
+        stem, suffix, first = Path(name).stem, Path(name).suffix, folded(name)
         while (key := folded(name)) in taken:
-            number += 1
-            name = f"{stem}-{number}{suffix}"
+            numbers[first] = numbers.get(first, 1) + 1
+            name = f"{stem}-{numbers[first]}{suffix}"
         taken.add(key)
         found.append(name)
     return found

@@ -171,21 +171,23 @@ def test_results_as_json_tell_all_of_the_batch(run: Run, fake_image: Fake) -> No
 
 def test_a_sheet_of_the_run() -> None:
     draw("狐狸", "--matrix", "steps=2,3", "--matrix", "guidance-scale=5,6,7", "--seed", 7, "--grid")
-    sheet = Image.open(OUT / "grid.png")
+    sheet = Image.open(OUT / "grid.jpg")
     assert sheet.width > sheet.height  # three by two: a column for each value of the last option
     draw("--prompts", write("猫.txt", TEN), "--seed", 7, "--grid", "-o", "cats")
-    first = (Path("cats") / "grid.png").read_bytes()
-    (Path("cats") / "grid.png").unlink()
+    first = (Path("cats") / "grid.jpg").read_bytes()
+    (Path("cats") / "grid.jpg").unlink()
     draw("--prompts", "猫.txt", "--seed", 7, "--grid", "-o", "cats")
-    assert (Path("cats") / "grid.png").read_bytes() == first  # also of pictures that were there
+    assert (Path("cats") / "grid.jpg").read_bytes() == first  # also of pictures that were there
 
 
-def test_a_picture_does_not_take_the_name_of_the_sheet() -> None:
+def test_a_sheet_takes_the_place_of_no_picture(run: Run) -> None:
     write("rows.csv", "prompt,filename\n狐狸,grid\ncat,\n")
-    draw("--prompts", "rows.csv", "--seed", 7, "--grid")
-    assert names() == ["0002-cat-8.png", "grid-2.png", "grid.png"]
-    assert recipe(OUT / "grid-2.png")["settings"]["prompt"] == "狐狸"
-    assert "2 of them there already" in draw("--prompts", "rows.csv", "--seed", 7, "--grid").stderr
+    result = draw("--prompts", "rows.csv", "--seed", 7, "--grid")
+    assert names() == ["0002-cat-8.png", "grid.jpg", "grid.png"]
+    assert "contact sheet: out/grid.jpg" in result.stderr
+    draw("--prompts", "rows.csv", "--seed", 7, "-o", "jpegs", "--format", "jpeg")
+    result = run("image", "--prompts", "rows.csv", "--seed", 7, "-o", "jpegs", "--grid")
+    assert (result.status, "jpegs/grid.jpg is there already" in result.stderr) == (2, True)
 
 
 def test_a_page_of_the_folder_leaves_out_what_is_damaged() -> None:
