@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aigc_cli.batch.plan import Item
-from aigc_cli.commands.image_draw import Drawer, Outcome, Picture, Rejected
+from aigc_cli.commands.image_draw import Drawer, Failure, Outcome, Picture, Rejected
 from aigc_cli.commands.image_order import Choice
+from aigc_cli.core.errors import AigcError
 from aigc_cli.core.events import Caution, Event, ImageStep, Progress
 from aigc_cli.core.image import ImageRequest
 
@@ -65,7 +66,11 @@ class Chooser:
             yield from self._judged(event) if isinstance(event, Picture) else (event,)
 
     def _judged(self, picture: Picture) -> Iterator[Event | Outcome]:
-        score = yield from self.judge.score(picture)
+        try:
+            score = yield from self.judge.score(picture)
+        except AigcError as error:
+            yield Failure(picture.item, error)
+            return
         is_enough = self.choice.min_score is None or score >= self.choice.min_score
         yield dataclasses.replace(picture, score=score) if is_enough else Rejected(picture.item, score)
 
@@ -104,7 +109,10 @@ class Chooser:
         for group in self.groups(drafts):
             for event in self.drawer.draw(group, "none"):
                 if isinstance(event, Picture):
-                    scores[event.item.index] = ((yield from self.judge.score(event)), event.item)
+                    try:
+                        scores[event.item.index] = ((yield from self.judge.score(event)), event.item)
+                    except AigcError as error:
+                        yield Failure(event.item, error)
                 elif isinstance(event, ImageStep):
                     steps[0] += 1
                     yield Progress(t=event.t, phase="drafts", done=steps[0], total=steps[1], unit=STEPS)

@@ -27,7 +27,7 @@ from aigc_cli.backends.image.text_encoders import encoder_bytes, give_up
 from aigc_cli.backends.image.tiny_decoder import load_tiny_decoder
 from aigc_cli.backends.torch_load import adapter_names, memory_errors
 from aigc_cli.core.engine import ModelSource
-from aigc_cli.core.errors import OutOfMemoryError
+from aigc_cli.core.errors import AigcError, OutOfMemoryError
 from aigc_cli.core.events import Event, Loaded, Progress
 from aigc_cli.core.image import ImageEngineOptions, ImageRequest, Previews
 
@@ -127,12 +127,23 @@ class TorchImageEngine:
             jobs |= {key: pipe for keys in needed.values() for key in keys}
         started = time.perf_counter()
         for done, (key, pipe) in enumerate(jobs.items(), 1):
-            with memory_errors(self.placement.device, OUT_OF_MEMORY_HINT), torch.no_grad():
-                self.prompts.get(key, functools.partial(encode_prompt, pipe, key))
+            if not self._is_encoded(pipe, key):
+                return
             yield Progress(phase="encoding prompts", done=done, total=len(jobs), unit="prompts")
             if self.prompts.is_full or (done < len(jobs) and time.perf_counter() - started > ENCODING_AHEAD):
                 return
         self._give_up_encoders()
+
+    def _is_encoded(self, pipe: Any, key: PromptKey) -> bool:
+        """Encodes a prompt. False for one that cannot be: why is for its own picture to say. Raises: OutOfMemoryError."""
+        try:
+            with memory_errors(self.placement.device, OUT_OF_MEMORY_HINT), torch.no_grad():
+                self.prompts.get(key, functools.partial(encode_prompt, pipe, key))
+        except AigcError:
+            raise
+        except Exception:  # an encoder raises almost anything
+            return False
+        return True
 
     def _give_up_encoders(self) -> None:
         give_up(self.pipelines.values())
@@ -141,7 +152,8 @@ class TorchImageEngine:
         self._collect()
 
     def use_less_memory(self) -> str | None:
-        if self.tile is None and hasattr(self.pipe.vae, "enable_tiling"):
+        was_decoding = self.drawn_side > 0  # or at least that far: encoding prompts takes no less for it
+        if was_decoding and self.tile is None and hasattr(self.pipe.vae, "enable_tiling"):
             self.tile = max((side for side in TILES if side < self.drawn_side), default=TILES[0])
             return "pictures are now decoded in tiles, which may show faint seams"
         if self.placement.device.startswith("cuda") and self.residence != "layers":

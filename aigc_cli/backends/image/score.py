@@ -48,8 +48,10 @@ class ClipScorer:
     def score(self, pictures: Sequence[Pixels], prompts: Sequence[str]) -> list[float]:
         """Cosine similarity of each picture and its prompt, from -1 to 1; what fits well has 0.3 or so. See `unread` for long prompts."""
         texts = dict.fromkeys(prompts)
-        embeds = dict(zip(texts, self.embed_texts(list(texts)), strict=True))
-        return [float(torch.dot(picture, embeds[prompt])) for picture, prompt in zip(self.embed_pictures(pictures), prompts, strict=True)]
+        with memory_errors(self.device, OUT_OF_MEMORY_HINT):
+            embeds = dict(zip(texts, self.embed_texts(list(texts)), strict=True))
+            seen = self.embed_pictures(pictures)
+        return [float(torch.dot(picture, embeds[prompt])) for picture, prompt in zip(seen, prompts, strict=True)]
 
     def unread(self, prompt: str) -> str:
         """The end of a prompt that CLIP does not read, past its 77 tokens; empty where it reads all."""
@@ -110,7 +112,9 @@ class AestheticHead:
     def score(self, pictures: Sequence[Pixels]) -> list[float]:
         """From 1 to 10 or so, as the head was trained."""
         scores = []
-        for embeds in self.scorer.embed_pictures(pictures):
+        with memory_errors(self.scorer.device, OUT_OF_MEMORY_HINT):
+            seen = self.scorer.embed_pictures(pictures)
+        for embeds in seen:
             for weight, bias in self.layers:
                 embeds = F.linear(embeds, weight, bias)
             scores.append(float(embeds))

@@ -86,7 +86,7 @@ def test_on_a_gpu_parts_and_then_layers_wait_in_main_memory(monkeypatch: pytest.
     placed: list[str] = []
     monkeypatch.setattr(engine_module, "place", lambda pipe, device, residence: placed.append(residence))
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
-    said = []
+    engine.drawn_side, said = 64, []
     while word := engine.use_less_memory():
         said.append(word)
     assert placed == ["parts", "layers"]
