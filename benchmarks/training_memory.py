@@ -22,7 +22,7 @@ import torch
 from transformers import CONFIG_MAPPING, AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from aigc_cli.backends.device import choose
-from aigc_cli.backends.train.footprint import open_case
+from aigc_cli.backends.train.text.footprint import open_case
 from aigc_cli.core.finetune import DataChoice, FinetuneRequest, Optimization, Pace, Tuning
 from aigc_cli.core.units import format_size
 

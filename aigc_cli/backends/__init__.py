@@ -18,7 +18,7 @@ from aigc_cli.core.finetune import FinetuneRequest
 from aigc_cli.core.image import ImageEngine, ImageEngineOptions
 
 if TYPE_CHECKING:
-    from aigc_cli.backends.train.trainer import TextTrainer
+    from aigc_cli.backends.train.text.trainer import TextTrainer
 
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # where it is installed, peft imports it, and it tells of missing kernels
 
@@ -34,8 +34,8 @@ ENGINES: dict[str, dict[str, str]] = {
         "image-gguf": "aigc_cli.backends.image.engine:TorchImageEngine",
     },
     "train": {
-        "folder": "aigc_cli.backends.train.trainer:TextTrainer",
-        "gguf": "aigc_cli.backends.train.trainer:TextTrainer",
+        "folder": "aigc_cli.backends.train.text.trainer:TextTrainer",
+        "gguf": "aigc_cli.backends.train.text.trainer:TextTrainer",
     },
 }
 

@@ -33,7 +33,7 @@ class Form(StrEnum):
 
 
 class GgufChoice(StrEnum):
-    """As backends.train.gguf_file.GgufType, which is not imported for a help text."""
+    """As backends.train.text.gguf_file.GgufType, which is not imported for a help text."""
 
     F16 = "f16"
     BF16 = "bf16"
@@ -154,8 +154,8 @@ def write(
     screen.status(f"loading {source.name} …")
     adapters = [(result.folder, 1.0)] if result.adapter else []
     with leaving_at_once():
-        from aigc_cli.backends.train.export import MERGED_IN, load_merged, write_gguf_file, write_merged
-        from aigc_cli.backends.train.gguf_file import GgufType
+        from aigc_cli.backends.train.text.export import MERGED_IN, load_merged, write_gguf_file, write_merged
+        from aigc_cli.backends.train.text.gguf_file import GgufType
 
         kind = GgufType(gguf_type)
         parts = load_merged(source, adapters, dtype if to is Form.MERGED else MERGED_IN[kind])

@@ -20,7 +20,7 @@ from aigc_cli.training.data_facts import DataFacts, DataFile, LengthBin, SplitFa
 
 if TYPE_CHECKING:
     from aigc_cli.backends.device import Placement
-    from aigc_cli.backends.train.prepared_run import PreparedRun
+    from aigc_cli.backends.train.text.prepared_run import PreparedRun
     from aigc_cli.commands.finetune_run import Order
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "tokenizers")

@@ -31,9 +31,9 @@ from aigc_cli.store.run_folder import STDIN, RunFolder, begin, claim, install, m
 from aigc_cli.training.preflight import Preflight
 
 if TYPE_CHECKING:
-    from aigc_cli.backends.train.loaded_run import LoadedRun
     from aigc_cli.backends.train.run import Outcome
-    from aigc_cli.backends.train.trainer import TextTrainer
+    from aigc_cli.backends.train.text.loaded_run import LoadedRun
+    from aigc_cli.backends.train.text.trainer import TextTrainer
 
 TO_RESUME = "make room, then run the command again with --resume"
 
@@ -289,7 +289,7 @@ def finish(order: Order, run: RunFolder, loaded: LoadedRun, preflight: Preflight
 
     report = build_report(
         read_events(run.log),
-        request=loaded.learner.request,
+        request=loaded.request,
         model=loaded.facts,
         data=preflight.data,
         versions=versions(),

@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-TIMES = ("t", "seconds", "ttft", "tokens_per_second")
+TIMES = ("t", "seconds", "ttft", "tokens_per_second", "pictures_per_second")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +115,9 @@ class Planned(Event):
 class TrainStep(Event):
     """One update of the weights, `step` of `steps` (from 1).
 
-    loss: mean over the step's trained tokens, in nats.  tokens: all that training has seen so far, padding not counted.
-    tokens_per_second: since training began or was resumed, evaluation not counted.  samples: of this step.
+    loss: mean over the step: of its trained tokens, in nats, or of its pictures.  samples: of this step.
+    tokens, pictures: all that training has seen so far, padding not counted; one of the two.
+    tokens_per_second, pictures_per_second: since training began or was resumed, evaluation not counted.
     """
 
     event: ClassVar[str] = "train_step"
@@ -127,8 +128,10 @@ class TrainStep(Event):
     learning_rate: float
     grad_norm: float
     samples: int
-    tokens: int
-    tokens_per_second: float
+    tokens: int | None = None
+    tokens_per_second: float | None = None
+    pictures: int | None = None
+    pictures_per_second: float | None = None
     peak_memory: int | None = None
 
 

@@ -13,7 +13,7 @@ SETTLED = 10  # steps after which the smoothed loss means something
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """step: updates made.  tokens: seen, padding not counted.  seconds: of training, evaluations not counted.
+    """step: updates made.  seen: tokens, padding not counted, or pictures.  seconds: of training, evaluations not counted.
 
     micro_batch: rows that run together, which running out of memory makes smaller.  smoothed, lowest: of the loss,
     exponentially smoothed; lowest is the least it was.  evaluations_without_gain: since the best one.
@@ -21,7 +21,7 @@ class Position:
     """
 
     step: int = 0
-    tokens: int = 0
+    seen: int = 0
     seconds: float = 0.0
     micro_batch: int
     best_step: int | None = None
@@ -34,12 +34,12 @@ class Position:
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
-    def stepped(self, loss: float, tokens: int, seconds: float) -> Position:
+    def stepped(self, loss: float, size: int, seconds: float) -> Position:
         """After one more update."""
         smoothed = loss if self.smoothed is None else SMOOTHING * self.smoothed + (1 - SMOOTHING) * loss
         lowest = smoothed if self.lowest is None else min(self.lowest, smoothed)
         return dataclasses.replace(
-            self, step=self.step + 1, tokens=self.tokens + tokens, seconds=self.seconds + seconds, smoothed=smoothed, lowest=lowest
+            self, step=self.step + 1, seen=self.seen + size, seconds=self.seconds + seconds, smoothed=smoothed, lowest=lowest
         )
 
     def measured(self, loss: float) -> Position:

@@ -81,7 +81,7 @@ def test_the_method_of_the_earlier_result_holds(full_run: Path, more: Path) -> N
 def test_a_continued_run_can_be_resumed(lora_run: Path, more: Path) -> None:
     options = (more, "--continue", lora_run, "-o", Path.cwd() / "mine", *BRIEF, "--save-steps", "2")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aigc_cli.backends.train.measure.Measurer.hardest", lambda self: (_ for _ in ()).throw(OSError("pulled plug")))
+        patch.setattr("aigc_cli.backends.train.text.measure.Measurer.hardest", lambda self: (_ for _ in ()).throw(OSError("pulled plug")))
         with pytest.raises(AssertionError, match="pulled plug"):
             finetune(*options)
     finetune("--resume", "-o", "mine")
@@ -128,7 +128,7 @@ def test_a_run_from_scratch_can_be_resumed_without_its_tokenizer_being_made_agai
         finetune(*begun, "-o", whole)
     shutil.copytree("early", "again")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aigc_cli.backends.train.corpus.train_tokenizer", None)
+        patch.setattr("aigc_cli.backends.train.text.corpus.train_tokenizer", None)
         finetune("--resume", "-o", "again")
     assert logged("again", "train_step") == logged(whole, "train_step")
     assert Path("again/model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from aigc_cli.backends.train.token_store import TokenStoreWriter
+from aigc_cli.backends.train.text.token_store import TokenStoreWriter
 from aigc_cli.store import event_log
 from tests.backends.tiny_models import build_model
 from tests.commands.finetuning import BRIEF, exchanges, finetune, logged

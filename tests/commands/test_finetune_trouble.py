@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from aigc_cli.backends.train import run as training
-from aigc_cli.backends.train.loss import SupervisedLoss
+from aigc_cli.backends.train.text.loss import SupervisedLoss
 from aigc_cli.backends.train.update import Updater
 from tests.commands.finetuning import BRIEF, FLOAT32, exchanges, finetune, history, logged, losses, result_files, write_rows
 from tests.conftest import Result
@@ -189,7 +189,7 @@ def test_a_run_that_is_stopped_before_its_first_step_keeps_the_one_before_it(
     finished = Path(shutil.copytree(lora_run, "mine"))
     before = result_files(finished)
     with monkeypatch.context() as patch:
-        patch.setattr("aigc_cli.backends.train.prepared_data.write_questions", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr("aigc_cli.backends.train.text.prepared_data.write_questions", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         result = run("finetune", rows, "-m", tiny, "-o", "mine", *BRIEF, "--overwrite")
     assert (result.status, "the run before it is kept in mine/.replaced" in result.stderr) == (130, True)
     assert result_files(finished / ".replaced") == before

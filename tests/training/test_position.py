@@ -11,13 +11,13 @@ from aigc_cli.training.position import Position
 def after(losses: list[float]) -> Position:
     position = Position(micro_batch=8)
     for loss in losses:
-        position = position.stepped(loss, tokens=10, seconds=0.5)
+        position = position.stepped(loss, size=10, seconds=0.5)
     return position
 
 
-def test_steps_tokens_and_seconds_add_up() -> None:
+def test_steps_sizes_and_seconds_add_up() -> None:
     position = after([3.0, 2.0, 1.0])
-    assert (position.step, position.tokens, position.seconds) == (3, 30, 1.5)
+    assert (position.step, position.seen, position.seconds) == (3, 30, 1.5)
 
 
 def test_the_best_evaluation_is_remembered_and_those_without_a_gain_are_counted() -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -11,62 +10,64 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin
 
 from aigc_cli.backends.device import Placement
-from aigc_cli.backends.train.collate import Padding
-from aigc_cli.backends.train.loss import SupervisedLoss
+from aigc_cli.backends.train.averaging import Average
+from aigc_cli.backends.train.job import Request
 from aigc_cli.backends.train.master_weights import MasterWeights
-from aigc_cli.backends.train.methods import Trainable
+from aigc_cli.backends.train.objective import Objective
 from aigc_cli.backends.train.optimizer import make_optimizer
+from aigc_cli.backends.train.trainable import Trainable
 from aigc_cli.backends.train.update import Updater
-from aigc_cli.core.finetune import FinetuneRequest, default_learning_rate
+
+Goal = TypeVar("Goal", bound=Objective)
 
 
-class Learner:
+class Learner(Generic[Goal]):
     """The weights under training and their tools.
 
-    placement: where, and the dtype that is computed in.  padding: of batches.
+    request: with a learning rate.  placement: where, and the dtype that is computed in.  masters: see `masters_of`.
+    average: of the weights over time, which then is what is measured and what comes of the run; None for the weights themselves.
     """
 
-    def __init__(self, trainable: Trainable, request: FinetuneRequest, placement: Placement, *, padding: Padding) -> None:
-        model = trainable.model
-        self.trainable, self.placement, self.padding = trainable, placement, padding
-        self.request = resolved(request, model)
-        optimization = self.request.optimization
-        if optimization.gradient_checkpointing:
-            model.activation_checkpointing_enable({"use_reentrant": False})
-        narrow = torch.bfloat16 if placement.dtype == "bfloat16" and not trainable.peft else None
-        self.masters = MasterWeights(trainable.parameters, narrow)
-        frozen = frozen_dtype(trainable, placement)
-        for parameter in model.parameters():
-            if not parameter.requires_grad and parameter.is_floating_point():
-                parameter.data = parameter.data.to(frozen)
-        self.supervised = SupervisedLoss(model, optimization.label_smoothing).train()
+    def __init__(
+        self,
+        trainable: Trainable,
+        masters: MasterWeights,
+        objective: Goal,
+        request: Request,
+        placement: Placement,
+        average: Average | None = None,
+    ) -> None:
+        self.trainable, self.masters, self.objective, self.placement, self.average = trainable, masters, objective, placement, average
+        self.request = request
         self.accelerator = open_accelerator(placement, needs_autocast(trainable, placement))
-        optimizer = make_optimizer(self.masters.weights.values(), optimization)
+        optimizer = make_optimizer(masters.weights.values(), request.optimization)
         self.optimizer: Any = self.accelerator.prepare_optimizer(optimizer, device_placement=False)
+        objective.module.train()
         self.updater = Updater(
-            self.supervised,
-            self.masters,
+            objective,
+            masters,
             self.optimizer,
             self.accelerator,
             device=placement.device,
-            padding=padding,
             micro_batch=request.pace.batch_size,
-            max_grad_norm=optimization.max_grad_norm,
+            max_grad_norm=request.optimization.max_grad_norm,
         )
 
 
-def resolved(request: FinetuneRequest, model: Any) -> FinetuneRequest:
-    """With the learning rate that counts where none was asked for."""
-    if request.optimization.learning_rate is not None:
-        return request
-    width = model.config.get_text_config(decoder=True).hidden_size
-    rate = default_learning_rate(request.tuning.method, width, from_scratch=bool(request.tuning.from_scratch))
-    return replace(request, optimization=replace(request.optimization, learning_rate=rate))
+def masters_of(trainable: Trainable, placement: Placement) -> MasterWeights:
+    """Brings each weight of the model into the dtype that it is to be computed with in, and keeps a wide copy of what is trained."""
+    narrow = torch.bfloat16 if placement.dtype == "bfloat16" and not trainable.is_adapter else None
+    masters = MasterWeights(trainable.parameters, narrow)
+    frozen = frozen_dtype(trainable, placement)
+    for parameter in trainable.model.parameters():
+        if not parameter.requires_grad and parameter.is_floating_point():
+            parameter.data = parameter.data.to(frozen)
+    return masters
 
 
 def frozen_dtype(trainable: Trainable, placement: Placement) -> torch.dtype:
-    """Beside weights that are trained in float16, which are float32, frozen ones are too: answers are given without autocast."""
-    if placement.dtype == "float16" and not trainable.peft:
+    """Beside weights that are trained in float16, which are float32, frozen ones are too: results are made without autocast."""
+    if placement.dtype == "float16" and not trainable.is_adapter:
         return torch.float32
     dtype: torch.dtype = getattr(torch, placement.dtype)
     return dtype

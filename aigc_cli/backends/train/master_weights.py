@@ -38,6 +38,13 @@ class MasterWeights:
         for narrow, master in self._narrow:
             narrow.copy_(master)
 
+    @torch.no_grad()
+    def hold(self, values: Mapping[str, torch.Tensor]) -> None:
+        """Puts these values into masters and model. Raises: KeyError where one is missing."""
+        for name, master in self.weights.items():
+            master.copy_(values[name])
+        self.write_back()
+
     def zero_grad(self) -> None:
         for master in self.weights.values():
             master.grad = None

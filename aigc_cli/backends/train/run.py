@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from aigc_cli.backends import device as devices
+from aigc_cli.backends.train.job import VALIDATION, Job, Measurer, Scores
 from aigc_cli.backends.train.learner import Learner
-from aigc_cli.backends.train.measure import Job, Measurer, Scores
 from aigc_cli.backends.train.state import read_state, read_weights, write_state
 from aigc_cli.backends.train.update import Abandoned, NotFiniteError
 from aigc_cli.core.errors import AigcError
@@ -21,7 +22,6 @@ from aigc_cli.training.report import FinishReason, HardRow, Searched
 from aigc_cli.training.schedule import learning_rate_factor
 
 SAVE_SECONDS = 600.0  # a checkpoint is written when so much work would be lost
-VALIDATION = "validation"
 NAMED_ROWS = 8  # of a batch that went wrong
 
 
@@ -34,21 +34,21 @@ class Outcome:
     seconds: float
     hardest: tuple[HardRow, ...] = ()
     searched: Searched | None = None
-    scores: Scores = field(default_factory=lambda: Scores(signatures={}))
+    scores: Scores = field(default_factory=Scores)
 
 
 class Run:
     """A job under way."""
 
-    def __init__(self, job: Job, learner: Learner, measurer: Measurer, should_stop: Callable[[], bool]) -> None:
+    def __init__(self, job: Job, learner: Learner[Any], measurer: Measurer, should_stop: Callable[[], bool]) -> None:
         self.job, self.learner, self.measurer, self.should_stop = job, learner, measurer, should_stop
         request = job.request
-        self.steps = job.plan.steps
+        self.steps = job.steps
         self.eval_steps = request.pace.eval_steps or max(1, math.ceil(self.steps / 10))
         self.save_steps = request.pace.save_steps or self.eval_steps
         self.learning_rate = learner.request.optimization.learning_rate or 0.0
         self.position = Position(micro_batch=request.pace.batch_size)
-        self.tokens_before, self.seconds_before = 0, 0.0  # by earlier starts of this run
+        self.seen_before, self.seconds_before = 0, 0.0  # by earlier starts of this run
         self.saved_step = 0
         self.began = self.saved_at = time.perf_counter()
 
@@ -98,7 +98,7 @@ class Run:
     def _resume(self, found: checkpoints.Found) -> None:
         self.position = read_state(found.path, self.learner)
         self.learner.updater.micro_batch = self.measurer.micro_batch = self.position.micro_batch
-        self.tokens_before, self.seconds_before = self.position.tokens, self.position.seconds
+        self.seen_before, self.seconds_before = self.position.seen, self.position.seconds
         self.saved_step = self.position.step
 
     def _measure_base(self) -> Generator[Event, None, None]:
@@ -124,15 +124,16 @@ class Run:
         """One update. Raises: Abandoned before it; AigcError where it goes wrong, with the rows it was made of."""
         began = time.perf_counter()
         number, updater = self.position.step, self.learner.updater
-        rows = self.job.plan.step(number)
         learning_rate = self.learning_rate * learning_rate_factor(number, self.steps, self.job.request.optimization)
         micro_batch = updater.micro_batch
         try:
-            update = updater.update([[self.job.train.get(at) for at in row] for row in rows], learning_rate, self.should_stop)
+            update = updater.update(self.job.rows(number), learning_rate, self.should_stop)
         except NotFiniteError as error:
             raise self._gone_wrong(error.message, number) from error
-        position = self.position.stepped(update.loss, update.tokens, time.perf_counter() - began)
+        position = self.position.stepped(update.loss, update.size, time.perf_counter() - began)
         self.position = replace(position, micro_batch=updater.micro_batch)
+        if self.learner.average:
+            self.learner.average.follow(self.position.step)
         if updater.micro_batch < micro_batch:
             yield self._less_at_once(micro_batch)
         if self.position.is_exploding:
@@ -142,18 +143,20 @@ class Run:
             t=time.perf_counter() - self.began,
             step=self.position.step,
             steps=self.steps,
-            epoch=self.job.plan.epoch(self.position.step),
+            epoch=self.job.epoch(self.position.step),
             loss=update.loss,
             learning_rate=learning_rate,
             grad_norm=update.grad_norm,
-            samples=sum(len(row) for row in rows),
-            tokens=self.position.tokens,
-            tokens_per_second=self._speed(),
+            samples=len(self.job.origins(number)),
+            **self._seen(),
             peak_memory=devices.peak_memory(self.learner.placement.device),
         )
 
-    def _speed(self) -> float:
-        return (self.position.tokens - self.tokens_before) / max(1e-9, self.position.seconds - self.seconds_before)
+    def _seen(self) -> dict[str, Any]:
+        """The fields of TrainStep that count what is learnt from."""
+        unit = self.learner.objective.unit
+        speed = (self.position.seen - self.seen_before) / max(1e-9, self.position.seconds - self.seconds_before)
+        return {unit: self.position.seen, f"{unit}_per_second": speed}
 
     def _less_at_once(self, before: int) -> Caution:
         now = self.learner.updater.micro_batch
@@ -165,7 +168,7 @@ class Run:
 
     def _gone_wrong(self, what: str, number: int) -> AigcError:
         """Names the rows of the step, and what is left. number: of the step, from 0."""
-        rows = [self.job.train.origin(int(at)) for row in self.job.plan.step(number) for at in row]
+        rows = self.job.origins(number)
         named = ", ".join(map(str, rows[:NAMED_ROWS])) + (f" and {len(rows) - NAMED_ROWS} more" if len(rows) > NAMED_ROWS else "")
         saved = checkpoints.listed(self.job.checkpoints)
         kept = f"the checkpoint in {saved[0]} is kept" if saved else "nothing was saved yet"
@@ -175,7 +178,7 @@ class Run:
     def _pause(self) -> Generator[Event, None, None]:
         """Measures and saves what is due at this step and was not yet done, as when a run was stopped while it measured."""
         step, is_last = self.position.step, self.position.step == self.steps
-        is_due = VALIDATION in self.job.measured and (step % self.eval_steps == 0 or is_last)
+        is_due = self.job.validates and (step % self.eval_steps == 0 or is_last)
         measures = is_due and self.position.measured_step < step
         if measures:
             loss = yield from self.measurer.evaluate(VALIDATION, step)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -12,13 +13,15 @@ from aigc_cli.backends.train import random_states
 from aigc_cli.backends.train.learner import Learner
 from aigc_cli.training.position import Position
 
-WEIGHTS, OPTIMIZER, RANDOM, POSITION = "trained.safetensors", "optimizer.pt", "random.pt", "position.json"
+WEIGHTS, AVERAGE, OPTIMIZER, RANDOM, POSITION = "trained.safetensors", "average.safetensors", "optimizer.pt", "random.pt", "position.json"
 
 
-def write_state(folder: Path, learner: Learner, position: Position) -> None:
+def write_state(folder: Path, learner: Learner[Any], position: Position) -> None:
     """Raises: OSError, as from a full disk."""
     scaler = learner.accelerator.scaler
     save_file({name: weight.detach().contiguous() for name, weight in learner.masters.weights.items()}, folder / WEIGHTS)
+    if learner.average:
+        save_file(learner.average.weights, folder / AVERAGE)
     torch.save({"optimizer": learner.optimizer.state_dict(), "scaler": scaler.state_dict() if scaler else None}, folder / OPTIMIZER)
     torch.save(random_states.capture(learner.placement.device), folder / RANDOM)
     (folder / POSITION).write_text(json.dumps(position.to_json(), indent=2), "utf-8")
@@ -27,16 +30,14 @@ def write_state(folder: Path, learner: Learner, position: Position) -> None:
         (folder / "README.md").unlink(missing_ok=True)  # peft's card, which says nothing
 
 
-def read_weights(folder: Path, learner: Learner) -> None:
+def read_weights(folder: Path, learner: Learner[Any]) -> None:
     """Raises: KeyError for a checkpoint of another model or method."""
-    stored = load_file(folder / WEIGHTS)
-    with torch.no_grad():
-        for name, weight in learner.masters.weights.items():
-            weight.copy_(stored[name])
-    learner.masters.write_back()
+    learner.masters.hold(load_file(folder / WEIGHTS))
+    if learner.average:
+        learner.average.load(load_file(folder / AVERAGE))
 
 
-def read_state(folder: Path, learner: Learner) -> Position:
+def read_state(folder: Path, learner: Learner[Any]) -> Position:
     """Puts everything back where it was when `write_state` was called."""
     read_weights(folder, learner)
     states = torch.load(folder / OPTIMIZER, map_location="cpu", weights_only=True)

@@ -5,21 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 
 from aigc_cli.backends.torch_load import memory_errors
 from aigc_cli.backends.train import random_states
-from aigc_cli.backends.train.collate import Padding, collate
-from aigc_cli.backends.train.loss import SupervisedLoss
 from aigc_cli.backends.train.master_weights import MasterWeights
+from aigc_cli.backends.train.objective import Objective
 from aigc_cli.backends.train.optimizer import set_learning_rate
-from aigc_cli.backends.train.token_store import Row
 from aigc_cli.core.errors import AigcError, OutOfMemoryError
-
-TO_SAVE_MEMORY = "try --gradient-checkpointing, a shorter --max-length, --method lora or a smaller model"
-PackedRow = Sequence[Row]  # what stands in one sequence: one sample, or several when packed
 
 
 class NotFiniteError(AigcError):
@@ -32,11 +28,11 @@ class Abandoned(Exception):
 
 @dataclass(frozen=True)
 class Update:
-    """loss: nats per trained token, mean over the step.  tokens: of all rows.  grad_norm: before clipping."""
+    """loss: mean over the step.  size: tokens or pictures of all rows.  grad_norm: before clipping."""
 
     loss: float
     grad_norm: float
-    tokens: int
+    size: int
 
 
 class Updater:
@@ -48,21 +44,20 @@ class Updater:
 
     def __init__(
         self,
-        supervised: SupervisedLoss,
+        objective: Objective,
         masters: MasterWeights,
         optimizer: torch.optim.Optimizer,
         accelerator: Accelerator,
         *,
         device: str,
-        padding: Padding,
         micro_batch: int,
         max_grad_norm: float,
     ) -> None:
-        self.supervised, self.masters, self.optimizer, self.accelerator = supervised, masters, optimizer, accelerator
-        self.device, self.padding, self.micro_batch, self.max_grad_norm = device, padding, micro_batch, max_grad_norm
+        self.objective, self.masters, self.optimizer, self.accelerator = objective, masters, optimizer, accelerator
+        self.device, self.micro_batch, self.max_grad_norm = device, micro_batch, max_grad_norm
 
-    def update(self, rows: Sequence[PackedRow], learning_rate: float, should_stop: Callable[[], bool]) -> Update:
-        """Learns from the rows of one step, each trained token weighing the same, however they are cut into micro-batches.
+    def update(self, rows: Sequence[Any], learning_rate: float, should_stop: Callable[[], bool]) -> Update:
+        """Learns from the rows of one step, all weighing the same, however they are cut into micro-batches.
 
         Raises: Abandoned, NotFiniteError; OutOfMemoryError when one row alone is too much. The step has then not been made.
         """
@@ -79,21 +74,20 @@ class Updater:
             except BaseException:
                 self._undo(before)
                 raise
-        with memory_errors(self.device, TO_SAVE_MEMORY):  # the optimizer takes its memory in the first step
+        with memory_errors(self.device, self.objective.to_save_memory):  # the optimizer takes its memory in the first step
             norm = self._move(learning_rate)
-        return Update(loss, norm, sum(len(row.ids) for packed in rows for row in packed))
+        return Update(loss, norm, self.objective.size(rows))
 
-    def _accumulate(self, rows: Sequence[PackedRow], should_stop: Callable[[], bool]) -> float:
+    def _accumulate(self, rows: Sequence[Any], should_stop: Callable[[], bool]) -> float:
         """Adds up the gradients of all micro-batches. Returns: the mean loss."""
-        trained = sum(int(row.trained[1:].sum()) for packed in rows for row in packed)
+        weight = self.objective.weight(rows)
         total = 0.0
         for begin in range(0, len(rows), self.micro_batch):
             if should_stop():
                 raise Abandoned
-            with memory_errors(self.device, TO_SAVE_MEMORY):
-                batch = collate(rows[begin : begin + self.micro_batch], self.padding, self.device)
+            with memory_errors(self.device, self.objective.to_save_memory):
                 with self.accelerator.autocast():
-                    loss = self.supervised(batch.inputs, batch.labels) / trained
+                    loss = self.objective.loss(rows[begin : begin + self.micro_batch]) / weight
                 self.accelerator.backward(loss)
                 total += loss.item()
             if not math.isfinite(total):

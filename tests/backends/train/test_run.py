@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from aigc_cli.backends.torch_text import TorchTextEngine
-from aigc_cli.backends.train.encode import Encoded
-from aigc_cli.backends.train.measure import Job, Measurer
 from aigc_cli.backends.train.plan import Plan
 from aigc_cli.backends.train.run import Outcome, Run
-from aigc_cli.backends.train.token_store import TokenStore, TokenStoreWriter
+from aigc_cli.backends.train.text.encode import Encoded
+from aigc_cli.backends.train.text.measure import TextJob, TextMeasurer
+from aigc_cli.backends.train.text.token_store import TokenStore, TokenStoreWriter
 from aigc_cli.core.errors import AigcError
 from aigc_cli.core.events import Event, TrainStep
 from aigc_cli.core.finetune import Pace
@@ -56,7 +56,7 @@ def run_of(folder: Path, should_stop: Callable[[], bool] = lambda: False, **pace
         learner.request, optimization=dataclasses.replace(learner.request.optimization, learning_rate=0.1, warmup=0.0)
     )
     plan = Plan(train.lengths, rows_per_step=ROWS_PER_STEP, epochs=1, max_steps=None, packing=False, max_length=16, seed=0)
-    job = Job(
+    job = TextJob(
         request=request,
         plan=plan,
         train=train,
@@ -65,7 +65,7 @@ def run_of(folder: Path, should_stop: Callable[[], bool] = lambda: False, **pace
         text=no_texts,
         checkpoints=folder / "checkpoints",
     )
-    return Run(job, learner, Measurer(job, learner, cast(TorchTextEngine, SilentEngine()), should_stop), should_stop)
+    return Run(job, learner, TextMeasurer(job, learner, cast(TorchTextEngine, SilentEngine()), should_stop), should_stop)
 
 
 def followed(run: Run) -> tuple[list[Event], Outcome]:
@@ -116,16 +116,16 @@ def test_stopped_before_anything_new_was_done_it_saves_nothing_again(tmp_path: P
 @pytest.mark.parametrize("wrong_step", [1, 3])
 def test_a_loss_that_is_no_number_names_the_step_and_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong_step: int) -> None:
     run = run_of(tmp_path, eval_steps=STEPS)
-    forward = run.learner.supervised.forward
+    forward = run.learner.objective.module.forward
 
     def poisoned(batch: Any, labels: torch.Tensor) -> torch.Tensor:
         return forward(batch, labels) * (float("nan") if run.position.step == wrong_step - 1 else 1.0)
 
-    monkeypatch.setattr(run.learner.supervised, "forward", poisoned)
+    monkeypatch.setattr(run.learner.objective.module, "forward", poisoned)
     with pytest.raises(AigcError, match=f"at step {wrong_step} of {STEPS}") as raised:
         followed(run)
-    for row in run.job.plan.step(wrong_step - 1):
-        assert str(run.job.train.origin(int(row[0]))) in raised.value.message
+    for origin in run.job.origins(wrong_step - 1):
+        assert str(origin) in raised.value.message
 
 
 def test_a_loss_that_explodes_names_the_rows_of_the_step_that_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,5 +133,5 @@ def test_a_loss_that_explodes_names_the_rows_of_the_step_that_was_made(tmp_path:
     monkeypatch.setattr("aigc_cli.training.position.Position.is_exploding", property(lambda position: position.step == STEPS))
     with pytest.raises(AigcError, match=f"at step {STEPS} of {STEPS}") as raised:
         followed(run)
-    for row in run.job.plan.step(STEPS - 1):
-        assert str(run.job.train.origin(int(row[0]))) in raised.value.message
+    for origin in run.job.origins(STEPS - 1):
+        assert str(origin) in raised.value.message

@@ -11,11 +11,13 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from aigc_cli.backends.device import Placement
-from aigc_cli.backends.train.collate import Padding
 from aigc_cli.backends.train.learner import Learner
 from aigc_cli.backends.train.master_weights import Widening
-from aigc_cli.backends.train.methods import prepare
-from aigc_cli.backends.train.token_store import Row
+from aigc_cli.backends.train.text.collate import Padding
+from aigc_cli.backends.train.text.learner import text_learner
+from aigc_cli.backends.train.text.methods import prepare
+from aigc_cli.backends.train.text.objective import NextTokens
+from aigc_cli.backends.train.text.token_store import Row
 from aigc_cli.backends.train.update import Abandoned, NotFiniteError
 from aigc_cli.core.errors import OutOfMemoryError
 from aigc_cli.core.finetune import DataChoice, FinetuneRequest, Method, Optimization, Pace, Tuning
@@ -33,7 +35,7 @@ def learner_of(
     micro_batch: int = 8,
     tuning: dict[str, Any] | None = None,
     **options: Any,
-) -> Learner:
+) -> Learner[NextTokens]:
     model = AutoModelForCausalLM.from_pretrained(build_model(folder / architecture, architecture))
     request = FinetuneRequest(
         model="m",
@@ -42,7 +44,7 @@ def learner_of(
         optimization=Optimization(optimizer="sgd", learning_rate=0.5, **options),
         pace=Pace(batch_size=micro_batch),
     )
-    return Learner(prepare(model, request.tuning, seed=0), request, placement, padding=Padding(0))
+    return text_learner(prepare(model, request.tuning, seed=0), request, placement, Padding(0))
 
 
 def rows_of(lengths: list[int]) -> list[list[Row]]:
@@ -55,11 +57,11 @@ def rows_of(lengths: list[int]) -> list[list[Row]]:
     return rows
 
 
-def update(learner: Learner, rows: list[list[Row]], learning_rate: float = 0.5) -> float:
+def update(learner: Learner[NextTokens], rows: list[list[Row]], learning_rate: float = 0.5) -> float:
     return learner.updater.update(rows, learning_rate, lambda: False).loss
 
 
-def weights(learner: Learner) -> dict[str, torch.Tensor]:
+def weights(learner: Learner[NextTokens]) -> dict[str, torch.Tensor]:
     return {name: weight.detach().clone() for name, weight in learner.masters.weights.items()}
 
 
@@ -108,7 +110,7 @@ def test_out_of_memory_halves_the_micro_batch_and_the_step_is_the_same(tmp_path:
     torch.manual_seed(0)
     expected = update(roomy, rows)
     sizes = []
-    forward = tight.supervised.forward
+    forward = tight.objective.module.forward
 
     def with_little_memory(batch: dict[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
         sizes.append(len(labels))
@@ -116,7 +118,7 @@ def test_out_of_memory_halves_the_micro_batch_and_the_step_is_the_same(tmp_path:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return forward(batch, labels)
 
-    monkeypatch.setattr(tight.supervised, "forward", with_little_memory)
+    monkeypatch.setattr(tight.objective.module, "forward", with_little_memory)
     torch.manual_seed(0)
     found = update(tight, rows)
     assert sizes == [5, 3, 2, 2, 1]
@@ -147,7 +149,7 @@ def test_one_row_that_is_too_much_is_out_of_memory(tmp_path: Path, monkeypatch: 
     def without_memory(*args: Any) -> torch.Tensor:
         raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
 
-    monkeypatch.setattr(learner.supervised, "forward", without_memory)
+    monkeypatch.setattr(learner.objective.module, "forward", without_memory)
     before = weights(learner)
     with pytest.raises(OutOfMemoryError):
         update(learner, rows_of([20, 33]))
