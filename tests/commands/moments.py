@@ -15,15 +15,15 @@ import pytest
 TRAIN = "aigc_cli.backends.train"
 
 MOMENTS = {  # what a kill falls into: the call of a function, just before it
-    "tokens written, but not what they came to": (f"{TRAIN}.prepared_data.write_questions", 1),
+    "tokens written, but not what they came to": (f"{TRAIN}.text.prepared_data.write_questions", 1),
     "base being measured": (f"{TRAIN}.run.Run._measure_base", 1),
     "first step": (f"{TRAIN}.update.Updater.update", 1),
     "after the first checkpoint": (f"{TRAIN}.update.Updater.update", 4),
-    "validation, before its checkpoint": (f"{TRAIN}.measure.Measurer.evaluate", 3),
+    "validation, before its checkpoint": (f"{TRAIN}.text.measure.TextMeasurer.evaluate", 3),
     "checkpoint half written": ("aigc_cli.store.checkpoints.seal", 3),
     "checkpoint there, but not in the log": ("aigc_cli.store.checkpoints.prune", 3),
     "last step": (f"{TRAIN}.update.Updater.update", 7),
-    "tuned being measured": (f"{TRAIN}.measure.Measurer.hardest", 1),
+    "tuned being measured": (f"{TRAIN}.text.measure.TextMeasurer.hardest", 1),
     "result half written": ("aigc_cli.store.run_folder.sync_tree", 1),
     "result there, run not marked complete": ("aigc_cli.store.run_record.set_status", 1),
 }

@@ -74,7 +74,7 @@ def test_a_signal_saves_before_it_stops(
 
 def test_a_signal_while_the_base_is_measured_leaves_a_run_that_can_be_resumed(tiny: Path, rows: Path, run: Run) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        watch(patch, f"{TRAIN}.measure.Measurer.evaluate", Counter(), lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        watch(patch, f"{TRAIN}.text.measure.TextMeasurer.evaluate", Counter(), lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         stopped = run("finetune", rows, "-m", tiny, "-o", "mine", *PACE, *FLOAT32, "--json")
     assert (stopped.status, stopped.events[-1]["event"], stopped.events[-1]["status"]) == (143, "error", 143)
     assert len(logged("mine", "train_step")) == 0
