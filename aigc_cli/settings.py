@@ -38,7 +38,7 @@ class Key:
 
 KEYS: dict[str, Key] = {
     "model": Key(str, "the model to use when -m is not given", "builtin:text"),
-    "image_model": Key(str, "the model that aigc image uses when -m is not given"),
+    "image_model": Key(str, "the model that aigc image and aigc finetune --image use when -m is not given"),
     "device": Key(str, "auto, cpu, cuda, cuda:N or mps", "auto", pattern=r"auto|cpu|mps|cuda(:\d+)?"),
     "dtype": Key(str, "number format of the weights", "auto", choices=tuple(Dtype)),
     "system": Key(str, "system prompt of a chat"),

@@ -19,6 +19,7 @@ ALLOWED = {
     "core": {"core"},
     "batch": {"batch", "core", "data", "store", "text_input"},
     "data": {"core", "data"},
+    "picture_data": {"core", "data", "picture_data", "pictures"},
     "pictures": {"core", "pictures", "backends"},  # of backends the table of sampler names, which imports no engine
     "training": {"core", "training"},
     "store": {"core", "store", "atomic_file"},
@@ -26,6 +27,7 @@ ALLOWED = {
     "backends": {"core", "backends"},
     "backends/image": {"core", "backends", "pictures"},
     "backends/train": {"core", "backends", "data", "store", "training", "atomic_file"},
+    "backends/train/image": {"core", "backends", "picture_data", "pictures", "store", "training", "atomic_file"},
 }
 PACKAGE_OF = {"pillow": "PIL"}  # where what is imported is called otherwise
 HTTP_AND_WEIGHTS = {"torch", "transformers", "peft", "tokenizers", "diffusers", "gguf", "httpx", "httpx2", "huggingface_hub"}

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 from aigc_cli.core.engine import EngineOptions, ModelSource, TextEngine
 from aigc_cli.core.errors import ModelError
 from aigc_cli.core.finetune import FinetuneRequest
+from aigc_cli.core.finetune_image import ImageFinetuneRequest
 from aigc_cli.core.image import ImageEngine, ImageEngineOptions
 
 if TYPE_CHECKING:
+    from aigc_cli.backends.train.image.trainer import ImageTrainer
     from aigc_cli.backends.train.text.trainer import TextTrainer
 
 logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # where it is installed, peft imports it, and it tells of missing kernels
@@ -36,6 +38,10 @@ ENGINES: dict[str, dict[str, str]] = {
     "train": {
         "folder": "aigc_cli.backends.train.text.trainer:TextTrainer",
         "gguf": "aigc_cli.backends.train.text.trainer:TextTrainer",
+    },
+    "train-image": {
+        "diffusers": "aigc_cli.backends.train.image.trainer:ImageTrainer",
+        "checkpoint": "aigc_cli.backends.train.image.trainer:ImageTrainer",
     },
 }
 
@@ -60,8 +66,7 @@ def open_text_engine(source: ModelSource, options: EngineOptions) -> TextEngine:
 def open_image_engine(source: ModelSource, options: ImageEngineOptions) -> ImageEngine:
     """Imports the backend for this kind of image model and loads the weights. Raises: as open_text_engine."""
     started = time.perf_counter()
-    for library in ("DIFFUSERS", "TRANSFORMERS"):
-        os.environ.setdefault(f"{library}_VERBOSITY", "error")  # read as they are imported, which they remark upon
+    silence_imports()
     with no_garbage_collection():
         engine: ImageEngine = backend("image", source)(source, options)
     engine.loaded = dataclasses.replace(engine.loaded, seconds=time.perf_counter() - started)  # imports counted
@@ -70,11 +75,29 @@ def open_image_engine(source: ModelSource, options: ImageEngineOptions) -> Image
 
 def open_trainer(source: ModelSource, options: EngineOptions, request: FinetuneRequest) -> TextTrainer:
     """Imports the backend that trains this kind of model; no weights are read yet. Raises: as open_text_engine."""
-    for cache, kept in KERNELS_KEPT.items():
-        os.environ.setdefault(cache, kept)  # read once, when torch first needs it
+    keep_few_kernels()
     with no_garbage_collection():
         trainer: TextTrainer = backend("train", source)(source, options, request)
     return trainer
+
+
+def open_image_trainer(source: ModelSource, options: EngineOptions, request: ImageFinetuneRequest) -> ImageTrainer:
+    """Imports the backend that trains this kind of image model; no weights are read yet. Raises: as open_text_engine."""
+    keep_few_kernels()
+    silence_imports()
+    with no_garbage_collection():
+        trainer: ImageTrainer = backend("train-image", source)(source, options, request)
+    return trainer
+
+
+def keep_few_kernels() -> None:
+    for cache, kept in KERNELS_KEPT.items():
+        os.environ.setdefault(cache, kept)  # read once, when torch first needs it
+
+
+def silence_imports() -> None:
+    for library in ("DIFFUSERS", "TRANSFORMERS"):
+        os.environ.setdefault(f"{library}_VERBOSITY", "error")  # read as they are imported, which they remark upon
 
 
 def backend(modality: str, source: ModelSource) -> Any:

@@ -97,12 +97,15 @@ def export(
 
 def find_result(run: Path, model: str | None, screen: Output) -> Result:
     """Raises: ModelError where there is no result, UsageError for a base that has no meaning or is not known."""
-    from aigc_cli.models.adapters import RUN_RECORD, check_adapter
-    from aigc_cli.models.check import ADAPTER_CONFIG, CONFIG
+    from aigc_cli.models.adapters import IMAGE_ADAPTER_WEIGHTS, RUN_RECORD, check_adapter
+    from aigc_cli.models.check import ADAPTER_CONFIG, CONFIG, PIPELINE_INDEX
     from aigc_cli.store.run_record import read_record, recorded_request
 
     if not run.is_dir():
         raise ModelError(f"there is no folder {run}", "name the folder that aigc finetune wrote to: its -o")
+    if (run / IMAGE_ADAPTER_WEIGHTS).exists() or (run / PIPELINE_INDEX).exists():
+        what = f"its {IMAGE_ADAPTER_WEIGHTS}" if (run / IMAGE_ADAPTER_WEIGHTS).exists() else "the folder"
+        raise UsageError(f"{run} holds an image model's result, which needs no export", f"diffusers loads {what} as it is")
     is_adapter, is_whole, is_run = ((run / name).exists() for name in (ADAPTER_CONFIG, CONFIG, RUN_RECORD))
     if not (is_adapter or is_whole):
         hint = f"finish it first: aigc finetune --resume -o {run}" if is_run else "name the folder that aigc finetune wrote to: its -o"

@@ -8,6 +8,7 @@ from typing import Any
 
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.finetune import FinetuneRequest, Tuning
+from aigc_cli.core.finetune_image import ImageFinetuneRequest
 from aigc_cli.store.run_record import read_record, recorded_request
 
 SETTLED = ("lora_rank", "lora_alpha", "lora_dropout", "target_modules")  # an adapter's shape, and what its config says
@@ -24,6 +25,9 @@ def continued(asked: Mapping[str, Any]) -> dict[str, Any]:
     if read_record(folder).status != "complete":
         raise UsageError(f"the run in {folder} is not finished", f"finish it first: aigc finetune --resume -o {folder}")
     earlier = recorded_request(folder)
+    if isinstance(earlier, ImageFinetuneRequest):
+        hint = f"begin a new run with -m {earlier.model if earlier.tuning.is_adapter else folder} --image"
+        raise UsageError(f"the run in {folder} learnt from pictures, where --continue does not go on", hint)
     taken = adapter_options if earlier.tuning.is_adapter else whole_model_options
     return {**taken(folder, earlier, asked), **asked}
 

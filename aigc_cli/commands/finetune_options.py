@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -13,10 +11,10 @@ import typer
 
 from aigc_cli.core.engine import Dtype
 from aigc_cli.core.errors import UsageError
-from aigc_cli.core.finetune import ADAPTER_METHODS, DataChoice, FinetuneRequest, Optimization, Pace, Proof, Tuning
 from aigc_cli.core.request import Mode
 
 MODEL, DATA, METHOD, OPTIMIZER, PACE, PROOF, RUN = "Model", "Data", "Method", "Optimizer", "Length and pace", "Proof", "Run"
+PICTURES = "Pictures"
 
 
 class MethodName(StrEnum):
@@ -29,6 +27,7 @@ class MethodName(StrEnum):
 
 class OptimizerName(StrEnum):
     ADAMW = "adamw"
+    MUON = "muon"
     SGD = "sgd"
     ADAFACTOR = "adafactor"
 
@@ -58,7 +57,7 @@ class TrainedModelOptions:
     """Which model is trained, and where."""
 
     model: Annotated[
-        str | None, typer.Option("-m", "--model", help="Built-in name, alias, folder, GGUF file or Hub id.", rich_help_panel=MODEL)
+        str | None, typer.Option("-m", "--model", help="Built-in name, alias, folder, file or Hub id.", rich_help_panel=MODEL)
     ] = None
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MODEL)] = None
     dtype: Annotated[
@@ -99,26 +98,68 @@ class DataOptions:
 class MethodOptions:
     """Which weights are trained."""
 
-    method: Annotated[MethodName | None, typer.Option(help="Which weights are trained; lora.", rich_help_panel=METHOD)] = None
+    method: Annotated[
+        MethodName | None, typer.Option(help="Which weights are trained; lora. Of pictures lora or full.", rich_help_panel=METHOD)
+    ] = None
     freeze_layers: Annotated[
         str | None, typer.Option(help="For freeze: layers to leave as they are: first:N, last:N, 0,2-5.", rich_help_panel=METHOD)
     ] = None
     train_layers: Annotated[str | None, typer.Option(help="For freeze: layers to train alone: last:2.", rich_help_panel=METHOD)] = None
     lora_rank: Annotated[int | None, typer.Option(help="Rank of the adapters; 16.", rich_help_panel=METHOD)] = None
-    lora_alpha: Annotated[float | None, typer.Option(help="Their scale, times the rank; twice the rank.", rich_help_panel=METHOD)] = None
+    lora_alpha: Annotated[
+        float | None, typer.Option(help="Their scale, times the rank; twice the rank, of pictures the rank.", rich_help_panel=METHOD)
+    ] = None
     lora_dropout: Annotated[float | None, typer.Option(help="Dropout before the adapters; 0.", rich_help_panel=METHOD)] = None
     target_modules: Annotated[
         str | None, typer.Option(help="Matrices that get one: auto, all-linear, or names such as q_proj,v_proj.", rich_help_panel=METHOD)
     ] = None
     from_scratch: Annotated[
         str | None,
-        typer.Option(metavar="CONFIG", help="Begin with a transformers config; the tokenizer is trained too.", rich_help_panel=METHOD),
+        typer.Option(
+            metavar="CONFIG",
+            help="Begin with a transformers config, of pictures a TOML file of all parts; the tokenizer is trained too.",
+            rich_help_panel=METHOD,
+        ),
     ] = None
     vocab_size: Annotated[int | None, typer.Option(help="Tokens of a tokenizer that is trained.", rich_help_panel=METHOD)] = None
     continue_from: Annotated[
         str | None,
         typer.Option("--continue", metavar="FOLDER", help="Go on from an earlier result, with new data.", rich_help_panel=METHOD),
     ] = None
+
+
+@dataclass
+class PictureOptions:
+    """What only training on pictures has."""
+
+    image: Annotated[
+        bool | None, typer.Option("--image", help="Train an image model on pictures with captions.", rich_help_panel=PICTURES)
+    ] = None
+    resolution: Annotated[
+        int | None, typer.Option(help="Side of the square whose area pictures are brought to; the model's own.", rich_help_panel=PICTURES)
+    ] = None
+    flip: Annotated[
+        bool | None,
+        typer.Option("--flip", help="Also learn mirror images, unless a caption names a side or a text.", rich_help_panel=PICTURES),
+    ] = None
+    caption_dropout: Annotated[
+        float | None, typer.Option(help="Share of the times without the caption, for guidance; 0.1.", rich_help_panel=PICTURES)
+    ] = None
+    train_text_encoder: Annotated[
+        bool | None, typer.Option("--train-text-encoder", help="Train the text encoders too.", rich_help_panel=PICTURES)
+    ] = None
+    min_snr_gamma: Annotated[
+        float | None, typer.Option(help="Weigh easy levels of noise less (min-SNR); 5 is usual.", rich_help_panel=PICTURES)
+    ] = None
+    average: Annotated[
+        float | None, typer.Option(metavar="DECAY", help="Keep an average of the weights, such as 0.999.", rich_help_panel=PICTURES)
+    ] = None
+    sample_prompts: Annotated[
+        list[str] | None,
+        typer.Option("--sample-prompt", help="Draw this at every validation; repeatable.", rich_help_panel=PICTURES),
+    ] = None
+    sample_steps: Annotated[int | None, typer.Option(help="Steps of such a picture; 20.", rich_help_panel=PICTURES)] = None
+    sample_seed: Annotated[int | None, typer.Option(help="Seed of the first of them; 0.", rich_help_panel=PICTURES)] = None
 
 
 @dataclass
@@ -167,12 +208,19 @@ class PaceOptions:
 class ProofOptions:
     """What is measured before and after."""
 
-    samples: Annotated[int | None, typer.Option(help="Prompts that base and tuned answer, side by side; 3.", rich_help_panel=PROOF)] = None
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            help="Prompts that base and tuned answer, side by side; 3. Of pictures captions that they draw; 4.", rich_help_panel=PROOF
+        ),
+    ] = None
     metrics: Annotated[
         list[MetricName] | None, typer.Option("--metric", help="Also measure the answers; repeatable.", rich_help_panel=PROOF)
     ] = None
     metric_samples: Annotated[int | None, typer.Option(help="Rows whose answers are measured; 100.", rich_help_panel=PROOF)] = None
-    max_eval_samples: Annotated[int | None, typer.Option(help="Rows that a loss is taken over; 1000.", rich_help_panel=PROOF)] = None
+    max_eval_samples: Annotated[
+        int | None, typer.Option(help="Rows that a loss is taken over; 1000, pictures 200.", rich_help_panel=PROOF)
+    ] = None
     max_new_tokens: Annotated[int | None, typer.Option(help="Length of an answer; 200.", rich_help_panel=PROOF)] = None
 
 
@@ -191,9 +239,6 @@ class RunOptions:
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in the folder.", rich_help_panel=RUN)] = False
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard event files.", rich_help_panel=RUN)] = False
     html: Annotated[bool, typer.Option("--html", help="Also write report.html.", rich_help_panel=RUN)] = False
-
-
-Groups = DataOptions | MethodOptions | OptimizationOptions | PaceOptions | ProofOptions
 
 
 def given_options(paths: list[str], *groups: Any) -> dict[str, Any]:
@@ -216,56 +261,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(plain(item) for item in value)
     return value.value if isinstance(value, StrEnum) else value
-
-
-def make_request(values: Mapping[str, Any], model: str) -> FinetuneRequest:
-    """Raises: UsageError naming the option that is out of range, contradicts another, or would have no effect."""
-    refuse_without_effect(values)
-    renamed = {**values, "paths": values.get("data", ()), "continue_from": values.get("continue")}
-
-    def group(kind: Any) -> Any:
-        return kind(**fields_of(kind, renamed))
-
-    tuning = group(Tuning) if "method" in values or not renamed.get("from_scratch") else group_from_scratch(renamed)
-    return FinetuneRequest(
-        model=model, data=group(DataChoice), tuning=tuning, optimization=group(Optimization), pace=group(Pace), proof=group(Proof),
-        seed=values.get("seed", 0),
-    )  # fmt: skip
-
-
-def changed_request(request: FinetuneRequest, values: Mapping[str, Any]) -> FinetuneRequest:
-    """A recorded request with the options given today laid over it. Raises: UsageError for one that is out of range."""
-    renamed = {**values, "continue_from": values.get("continue")}
-
-    def changed(group: Any) -> Any:
-        return dataclasses.replace(group, **fields_of(group, renamed))
-
-    return FinetuneRequest(
-        model=values.get("model", request.model), data=changed(request.data), tuning=changed(request.tuning),
-        optimization=changed(request.optimization), pace=changed(request.pace), proof=changed(request.proof),
-        seed=values.get("seed", request.seed),
-    )  # fmt: skip
-
-
-def fields_of(group: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the values that are fields of this part of a request. group: its class, or one of it."""
-    return {field.name: values[field.name] for field in dataclasses.fields(group) if values.get(field.name) is not None}
-
-
-def group_from_scratch(values: Mapping[str, Any]) -> Tuning:
-    """New weights are all trained, so there the method need not be named."""
-    return Tuning(**{**fields_of(Tuning, values), "method": "full"})
-
-
-def refuse_without_effect(values: Mapping[str, Any]) -> None:
-    """Raises: UsageError for an option that is named and that the others leave without a meaning."""
-    method = values.get("method", "full" if values.get("from_scratch") else "lora")
-    for names, is_used, wanted in (
-        (("lora_rank", "lora_alpha", "lora_dropout", "target_modules"), method in ADAPTER_METHODS, "--method lora, dora or qlora"),
-        (("decay",), values.get("schedule") == "wsd", "--schedule wsd"),
-        (("metric_samples",), bool(values.get("metrics")), "--metric"),
-        (("early_stopping_patience", "eval_steps"), values.get("val_split") != 0 or "validation" in values, "--val-split or --validation"),
-    ):
-        idle = [f"--{name.replace('_', '-')}" for name in names if name in values]
-        if idle and not is_used:
-            raise UsageError(f"{idle[0]} belongs to {wanted}", f"leave it out, or add {wanted}")

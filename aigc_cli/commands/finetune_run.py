@@ -4,68 +4,46 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
-import sys
 import tempfile
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aigc_cli.commands.finetune_record import data_facts, make_record, versions
-from aigc_cli.core.engine import EngineOptions, ModelSource
-from aigc_cli.core.errors import AigcError, UsageError
-from aigc_cli.core.events import Caution, Checkpoint, Done, Event, Planned, Progress
+from aigc_cli.commands.finetune_kind import Kind, LoadedRun, Trainer, kind_of
+from aigc_cli.commands.finetune_order import Order
+from aigc_cli.commands.finetune_record import make_record, versions
+from aigc_cli.core.errors import AigcError, DiskFullError, UsageError
+from aigc_cli.core.events import Caution, Checkpoint, Done, Event, Progress
 from aigc_cli.core.extras import extra
-from aigc_cli.core.finetune import FinetuneRequest
-from aigc_cli.data.check import check
-from aigc_cli.data.dataset import Dataset
-from aigc_cli.data.spool import spool
 from aigc_cli.signals import Terminated, deferred, leaving_at_once
 from aigc_cli.store import checkpoints, run_record
 from aigc_cli.store.durable import met_full_disk
-from aigc_cli.store.earlier import carry_over
 from aigc_cli.store.event_log import logged, read_events, rewind
-from aigc_cli.store.run_folder import STDIN, RunFolder, begin, claim, install, make_way, remove_replaced, withdraw
+from aigc_cli.store.run_folder import RunFolder, begin, claim, install, make_way, remove_replaced, withdraw
 from aigc_cli.training.preflight import Preflight
 
 if TYPE_CHECKING:
     from aigc_cli.backends.train.run import Outcome
-    from aigc_cli.backends.train.text.loaded_run import LoadedRun
-    from aigc_cli.backends.train.text.trainer import TextTrainer
 
 TO_RESUME = "make room, then run the command again with --resume"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """A request, and how it is to be carried out. folder: None only for a dry run, which writes nothing."""
-
-    request: FinetuneRequest
-    folder: Path | None
-    device: str
-    dtype: str
-    assume_yes: bool = False
-    resume: bool = False
-    overwrite: bool = False
-    tensorboard: bool = False
-    html: bool = False
 
 
 def dry_run(order: Order) -> Generator[Event, None, Preflight]:
     """All that can be said before training. Nothing of it is kept."""
     refuse_several_processes()
+    kind = kind_of(order.request)
+    kind.refuse_model(order.request)
     with tempfile.TemporaryDirectory(prefix="aigc-") as name:
         run = RunFolder(Path(name))
-        dataset = yield from checked_data(order, run, rejects=None)
-        trainer = yield from open_trainer(order)
+        dataset = yield from checked_data(order, kind, run, rejects=None)
+        trainer = yield from open_trainer(order, kind)
         prepared = yield from trainer.prepare(dataset, run.data)
-        preflight = prepared.preflight(data_facts(dataset, prepared))
+        preflight = prepared.preflight(kind.facts(dataset, prepared))
         if preflight.fits is False:
             return preflight
         loaded = yield from prepared.load()
-        return dataclasses.replace(preflight, seconds=loaded.seconds_per_token() * prepared.training_tokens)
+        return dataclasses.replace(preflight, seconds=kind.seconds(prepared, loaded))
 
 
 def train(order: Order) -> Generator[Event, None, None]:
@@ -77,14 +55,16 @@ def train(order: Order) -> Generator[Event, None, None]:
     refuse_several_processes()
     require_extras(order)
     refuse_odd_name(order.folder)
+    kind = kind_of(order.request)
+    kind.refuse_model(order.request)
     with ExitStack() as stack:
         run = stack.enter_context(claim(order.folder, resume=order.resume, overwrite=order.overwrite))
         if order.resume and run_record.read_record(run.path).status == "complete":
             message = f"the run in {run.path} is finished: there is nothing to resume"
             raise UsageError(message, f"see what came of it: aigc report {run.path}")
-        dataset = yield from checked_data(order, run, run.rejects)
-        trainer = yield from open_trainer(order)
-        yield from start(order, run, dataset, trainer)
+        dataset = yield from checked_data(order, kind, run, run.rejects)
+        trainer = yield from open_trainer(order, kind)
+        yield from start(order, kind, run, dataset, trainer)
         go_on = f"go on with: aigc finetune --resume -o {run.path}"
         with forgetting(order, run):
             try:
@@ -94,12 +74,10 @@ def train(order: Order) -> Generator[Event, None, None]:
                 yield Caution(message=f"stopped before the first step; {go_on}{kept}")
                 raise
             stack.callback(prepared.data.close)
-            preflight = prepared.preflight(data_facts(dataset, prepared))
-            yield planned(preflight)
+            preflight = prepared.preflight(kind.facts(dataset, prepared))
+            yield kind.planned(preflight)
             prepared.refuse_misfit()
-            earlier = order.request.tuning.continue_from
-            if earlier and not carry_over(RunFolder(Path(earlier)).data, run.data):
-                yield Caution(message=f"{earlier} kept no rows of its own back: what was learnt there cannot be measured again")
+            yield from kind.inherit(order.request, run)
             yield Progress(phase="loading the model", done=0, unit="")
             with leaving_at_once():
                 loaded = yield from prepared.load()
@@ -110,23 +88,7 @@ def train(order: Order) -> Generator[Event, None, None]:
             run_record.set_status(run.path, "stopped")
             yield Caution(message=f"stopped, with all that was done saved; {go_on}")
             pending.raise_pending()
-        yield from finish(order, run, loaded, preflight, outcome)
-
-
-def planned(preflight: Preflight) -> Planned:
-    rows = preflight.data.splits["train"]
-    return Planned(
-        method=preflight.method,
-        trained_parameters=preflight.trained_parameters,
-        total_parameters=preflight.total_parameters,
-        rows=rows.rows,
-        tokens=rows.tokens,
-        trained_tokens=rows.trained_tokens,
-        duplicates=preflight.data.duplicates,
-        steps=preflight.steps,
-        memory=preflight.total_memory or 0,
-        free=preflight.free,
-    )
+        yield from finish(order, kind, run, loaded, preflight, outcome)
 
 
 def require_extras(order: Order) -> None:
@@ -155,75 +117,23 @@ def refuse_several_processes() -> None:
         raise UsageError(message, "start it without torchrun, accelerate launch and the like")
 
 
-def checked_data(order: Order, run: RunFolder, rejects: Path | None) -> Generator[Event, None, Dataset]:
-    """run: in its folder is kept what comes from stdin, for the second pass and for a resume."""
-    data = order.request.data
+def checked_data(order: Order, kind: Kind, run: RunFolder, rejects: Path | None) -> Generator[Event, None, Any]:
     if not order.resume:
         make_way(run, [run.rejects.name])
-    paths = [str(stdin_file(run, order.resume)) if path == "-" else path for path in data.paths]
-    dataset = yield from check(
-        paths,
-        data.validation,
-        data.test,
-        val_split=data.val_split,
-        test_split=data.test_split,
-        skip_bad=data.skip_bad,
-        rejects=rejects,
-    )
-    yield from check_proof(order.request, dataset)
-    return dataset
+    return (yield from kind.check(order, run, rejects))
 
 
-def stdin_file(run: RunFolder, resume: bool) -> Path:
-    """What came from stdin: now, or when the run was begun."""
-    kept = sorted(run.path.glob(STDIN))
-    if kept and resume:
-        return kept[0]
-    if sys.stdin.isatty():
-        raise UsageError("there is nothing on stdin to train on", "pipe rows in, or name a file")
-    make_way(run, [path.name for path in kept])
-    return spool(sys.stdin.buffer, run.path / "stdin")
-
-
-def check_proof(request: FinetuneRequest, dataset: Dataset) -> Iterator[Event]:
-    """Raises: UsageError for a metric that there is nothing to measure on."""
-    if request.proof.metrics and (dataset.row_format == "text" or not dataset.counts["validation"] + dataset.counts["test"]):
-        message = f"--metric {request.proof.metrics[0]} measures answers, and no row that is kept back asks for one"
-        raise UsageError(message, "leave it out, or keep back rows with prompts: --val-split, --validation or --test")
-    if request.pace.early_stopping_patience and not dataset.counts["validation"]:
-        yield Caution(message="--early-stopping-patience has no effect: no row is kept back for validation")
-
-
-def open_trainer(order: Order) -> Generator[Event, None, TextTrainer]:
+def open_trainer(order: Order, kind: Kind) -> Generator[Event, None, Trainer]:
     """Resolves the model's name, and opens the trainer; no weights are read yet."""
-    source = yield from source_of(order)
+    source = yield from kind.source(order)
     yield Progress(phase="loading the libraries", done=0, unit="")
     with leaving_at_once():
-        from aigc_cli.backends import open_trainer
-
-        return open_trainer(source, EngineOptions(device=order.device, dtype=order.dtype), order.request)
+        return kind.open(source, order)
 
 
-def source_of(order: Order) -> Generator[Event, None, ModelSource]:
-    from aigc_cli.commands.session import with_adapters
-    from aigc_cli.models.adapters import check_adapter
-    from aigc_cli.models.resolve import resolve
-    from aigc_cli.render.confirm import terminal_confirm
-
-    request = order.request
-    if request.tuning.from_scratch:
-        return ModelSource(name=request.tuning.from_scratch, kind="folder")
-    whole_model = request.tuning.continue_from if not request.tuning.is_adapter else None
-    adapters = [check_adapter(Path(request.tuning.continue_from))] if request.tuning.continue_from and not whole_model else []
-    source = yield from resolve(whole_model or request.model, assume_yes=order.assume_yes, confirm=terminal_confirm())
-    if source.kind == "openai":
-        raise UsageError(f"{source.name} is at a remote endpoint, where nothing can be trained", "choose a model on this machine")
-    return (yield from with_adapters(source, adapters))
-
-
-def start(order: Order, run: RunFolder, dataset: Dataset, trainer: TextTrainer) -> Iterator[Event]:
+def start(order: Order, kind: Kind, run: RunFolder, dataset: Any, trainer: Trainer) -> Iterator[Event]:
     """Begins the run, or makes sure that it is still the same. Raises: UsageError with all that has changed."""
-    record = make_record(order, dataset, trainer.base.source, trainer.base.placement)
+    record = make_record(order, kind, dataset, trainer.base)
     if not order.resume:
         begin(run, record)
         return
@@ -240,6 +150,8 @@ def forgetting(order: Order, run: RunFolder) -> Iterator[None]:
     try:
         with room_wanted(run, TO_RESUME if order.resume else "make room, or choose another -o"):
             yield
+    except DiskFullError:
+        raise
     except AigcError:
         if not order.resume:
             withdraw(run)
@@ -282,7 +194,7 @@ def watched(order: Order, run: RunFolder, loaded: LoadedRun, should_stop: Any) -
     return outcome[0]
 
 
-def finish(order: Order, run: RunFolder, loaded: LoadedRun, preflight: Preflight, outcome: Outcome) -> Iterator[Event]:
+def finish(order: Order, kind: Kind, run: RunFolder, loaded: LoadedRun, preflight: Preflight, outcome: Outcome) -> Iterator[Event]:
     """Writes the result and what is said about it; only then is the run complete."""
     from aigc_cli.render.model_card import model_card
     from aigc_cli.training.report_build import build_report
@@ -292,7 +204,7 @@ def finish(order: Order, run: RunFolder, loaded: LoadedRun, preflight: Preflight
         request=loaded.request,
         model=loaded.facts,
         data=preflight.data,
-        versions=versions(),
+        versions=versions(order.request),
         seconds=outcome.seconds,
         finish_reason=outcome.finish_reason,
         best_step=outcome.best_step,
@@ -307,7 +219,7 @@ def finish(order: Order, run: RunFolder, loaded: LoadedRun, preflight: Preflight
     if order.html:
         from aigc_cli.render.report_html import report_html
 
-        pages["report.html"] = report_html(report)
+        pages["report.html"] = report_html(report, run.path)
 
     def write(folder: Path) -> None:
         loaded.write_result(folder)
@@ -316,7 +228,7 @@ def finish(order: Order, run: RunFolder, loaded: LoadedRun, preflight: Preflight
 
     install(run, write)
     run_record.set_status(run.path, "complete")
-    shutil.rmtree(run.data / "train", ignore_errors=True)
+    kind.tidy(run)
     yield Done(
         t=outcome.seconds,
         finish_reason=outcome.finish_reason,

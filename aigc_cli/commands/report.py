@@ -31,7 +31,7 @@ def report(
         raise UsageError("--json and --html - both want stdout", "name a file for the page")
     found = read_report(run)
     if html is not None:
-        write_page(found, html, output)
+        write_page(found, run, html, output)
     if options.json:
         output.write_json(found.to_json())
     elif html is None:
@@ -55,19 +55,19 @@ def read_report(run: Path) -> RunReport:
     raise UsageError(f"{run} holds no run of aigc finetune", "name the folder that aigc finetune -o wrote")
 
 
-def write_page(found: RunReport, path: Path, output: Output) -> None:
+def write_page(found: RunReport, run: Path, path: Path, output: Output) -> None:
     """Replaces the file as a whole. Raises: UsageError for a path that cannot be one, AigcError without matplotlib."""
     from aigc_cli.atomic_file import replace_file
     from aigc_cli.core.units import format_size
     from aigc_cli.render.report_html import report_html
 
     if str(path) == "-":
-        output.write(report_html(found))
+        output.write(report_html(found, run))
         return
     if path.is_dir():
         raise UsageError(f"{path} is a folder, not a file", f"name a file: --html {path / 'report.html'}")
     if not path.absolute().parent.is_dir():
         raise UsageError(f"there is no folder {path.parent}", "create it first")
-    page = report_html(found).encode("utf-8", "backslashreplace")
+    page = report_html(found, run).encode("utf-8", "backslashreplace")
     replace_file(path, page)
     output.note(f"{path}: {format_size(len(page))}")

@@ -62,6 +62,10 @@ class ContextOverflowError(AigcError):
     status = ExitStatus.CONTEXT
 
 
+class DiskFullError(AigcError):
+    """The disk filled up, with all that was done kept: once there is room, the run can be gone on with."""
+
+
 class BusyError(AigcError):
     """Another run holds the folder."""
 

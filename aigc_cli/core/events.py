@@ -93,7 +93,8 @@ class Caution(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Planned(Event):
-    """What training is about to do, before its weights are read. rows, tokens, trained_tokens: of one pass over the data.
+    """What training is about to do, before its weights are read. rows, tokens, trained_tokens: of one pass over the data;
+    rows that are pictures have no tokens.
 
     memory, free: bytes, as estimated and as there are; memory is 0 for a family whose memory cannot be told.
     """
@@ -103,8 +104,8 @@ class Planned(Event):
     trained_parameters: int
     total_parameters: int
     rows: int
-    tokens: int
-    trained_tokens: int
+    tokens: int | None = None
+    trained_tokens: int | None = None
     duplicates: int
     steps: int
     memory: int
@@ -168,6 +169,20 @@ class Answer(Event):
     prompt: str
     text: str
     reference: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleSheet(Event):
+    """What a model under training draws to the same prompts each time, with the weights of `step`; 0 is before training.
+
+    path: of a PNG with all of them, the first prompt first.  seeds: one for each prompt.
+    """
+
+    event: ClassVar[str] = "samples"
+    step: int
+    path: str
+    prompts: tuple[str, ...]
+    seeds: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)

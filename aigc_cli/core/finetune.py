@@ -11,7 +11,7 @@ from aigc_cli.core.errors import UsageError
 from aigc_cli.core.request import Mode, check
 
 Method = Literal["full", "freeze", "lora", "dora", "qlora"]
-Optimizer = Literal["adamw", "sgd", "adafactor"]
+Optimizer = Literal["adamw", "muon", "sgd", "adafactor"]
 Schedule = Literal["cosine", "linear", "constant", "wsd"]
 Metric = Literal["exact-match", "bleu", "chrf", "rouge-l", "accuracy"]
 

@@ -13,7 +13,7 @@ RowFormat = Literal["text", "completion", "instruction", "chat"]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a row stands. line: counted from 1; in a file that is not made of lines, the row's number.
+    """Where a row stands. line: counted from 1; in a file that is not made of lines, the row's number; 0 where the file is the row.
 
     row: its number among those that begin on the line; 0 where it is the only one.
     """
@@ -23,7 +23,7 @@ class Origin:
     row: int = 0
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}" + (f" (row {self.row})" if self.row else "")
+        return self.file + (f":{self.line}" if self.line else "") + (f" (row {self.row})" if self.row else "")
 
 
 @dataclass(frozen=True, slots=True)

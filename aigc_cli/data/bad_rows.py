@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aigc_cli.core.errors import UsageError
+from aigc_cli.core.events import Caution
 from aigc_cli.core.sample import Origin
 from aigc_cli.data.row import Row
 
@@ -30,11 +31,19 @@ class BadRow:
         return f"{self.origin}: {self.error}"
 
 
-def bad_rows_error(first: Sequence[BadRow], count: int, rows: int, cannot: str) -> UsageError:
+def bad_rows_error(first: Sequence[BadRow], count: int, rows: int, cannot: str, noun: str = "rows") -> UsageError:
     """Of `rows` rows `count` are bad, and the first of them are listed. cannot: what they are no good for, "be trained on"."""
     is_encoding = any(row.error.startswith("not UTF-8") for row in first)
-    message = f"{count} of {rows} rows cannot {cannot}\n{bad_rows_listed(first, count)}"
+    message = f"{count} of {rows} {noun} cannot {cannot}\n{bad_rows_listed(first, count)}"
     return UsageError(message, TO_CONVERT if is_encoding else TO_MEND)
+
+
+def left_out_caution(first: Sequence[BadRow], count: int, rows: int, rejects: Path | None, noun: str = "rows") -> Caution:
+    """Names the file that bad rows were written to, or lists the first of them where there is none."""
+    message = f"{count} of {rows} {noun} are bad and left out"
+    if rejects:
+        return Caution(message=message, hint=f"they are in {rejects}, with what is wrong")
+    return Caution(message=f"{message}\n{bad_rows_listed(first, count)}")
 
 
 def bad_rows_listed(first: Sequence[BadRow], count: int) -> str:

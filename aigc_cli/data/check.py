@@ -8,7 +8,7 @@ from pathlib import Path
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.events import Caution, Event
 from aigc_cli.core.sample import RowFormat
-from aigc_cli.data.bad_rows import bad_rows_error, bad_rows_listed
+from aigc_cli.data.bad_rows import bad_rows_error, left_out_caution
 from aigc_cli.data.dataset import CheckedFile, Dataset
 from aigc_cli.data.find import find_files
 from aigc_cli.data.formats import NEGLECTED, AnyFormat
@@ -49,10 +49,8 @@ def check(
         raise bad_rows(survey, row_format)
     if left_out and rejects:
         yield from write_rejects(rejects, found.files, survey.files_with_bad(row_format), row_format)
-        yield Caution(message=f"{left_out} of {survey.rows} rows are bad and left out", hint=f"they are in {rejects}, with what is wrong")
-    elif left_out:
-        listing = bad_rows_listed(survey.first_bad(row_format), left_out)
-        yield Caution(message=f"{left_out} of {survey.rows} rows are bad and left out\n{listing}")
+    if left_out:
+        yield left_out_caution(survey.first_bad(row_format), left_out, survey.rows, rejects)
     rule = SplitRule.of_shares(0.0 if validation else val_split, 0.0 if test else test_split)
     hashes = survey.hashes
     counted = tally(hashes["train", row_format], hashes["validation", row_format], hashes["test", row_format], rule)

@@ -92,14 +92,19 @@ def expand(names: Iterable[str]) -> tuple[list[SourceFile], list[Path]]:
 
 
 def named_file(path: Path) -> SourceFile:
-    if not path.exists():
-        raise UsageError(f"{path}: no such file or folder", "check its name")
-    if not path.is_file():
-        raise UsageError(f"{path} is no ordinary file, and data is read twice", "write it to a file first, or pipe it in and name it -")
+    refuse_no_file(path, "write it to a file first, or pipe it in and name it -")
     file = source_file(path)
     if file is None:
         raise UsageError(f"{path}: data cannot be read from this kind of file", HINT)
     return file
+
+
+def refuse_no_file(path: Path, hint: str) -> None:
+    """Raises: UsageError for what is not there, and with the hint for pipes and the like."""
+    if not path.exists():
+        raise UsageError(f"{path}: no such file or folder", "check its name")
+    if not path.is_file():
+        raise UsageError(f"{path} is no ordinary file, and data is read twice", hint)
 
 
 def folder_files(folder: Path) -> tuple[list[SourceFile], list[Path]]:
@@ -145,6 +150,6 @@ def cautions(train: Sequence[SourceFile], left_out: Sequence[Path], itself: set[
             yield Caution(message=f"{file.path} is trained on too", hint=f"name it with --{split} to keep it back")
 
 
-def shortened(paths: Sequence[Path]) -> str:
+def shortened(paths: Sequence[object]) -> str:
     more = f" and {len(paths) - NAMES_SHOWN} more" if len(paths) > NAMES_SHOWN else ""
     return ", ".join(map(str, paths[:NAMES_SHOWN])) + more

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aigc_cli.core.sample import CompletionSample, Sample, Split, TextSample
@@ -40,11 +41,20 @@ def hash_of(sample: Sample) -> int:
             parts = [prompt, completion]
         case _:
             parts = [part for turn in sample.turns for part in (turn.role, turn.content)]
+    return short_hash(hashlib.sha256(content_bytes(parts)).digest())
+
+
+def short_hash(digest: bytes) -> int:
+    """Of a SHA-256 the 64 bits that a rule goes by."""
+    return int.from_bytes(digest[:8], "big")
+
+
+def content_bytes(parts: Sequence[str]) -> bytes:
+    """Texts as one, so that other texts are other bytes. Raises: BadRowError for characters that no text has."""
     content = "\0".join(parts)
     if content.count("\0") != len(parts) - 1:
         raise BadRowError("a NUL character (\\u0000) in its text")
     try:
-        data = content.encode()
+        return content.encode()
     except UnicodeEncodeError as error:
         raise BadRowError(f"half a character (\\u{ord(content[error.start]):04x}) in its text") from None
-    return int.from_bytes(hashlib.sha256(data).digest()[:8], "big")

@@ -13,10 +13,11 @@ from typing import Any, Literal
 
 from aigc_cli.core.engine import ModelSource
 from aigc_cli.core.errors import ModelError, UsageError
-from aigc_cli.models.check import ADAPTER_CONFIG, CONFIG, CONVERT, PICKLES, files_with, read_header, read_json
-from aigc_cli.models.usage import read_mode, read_revision
+from aigc_cli.models.check import ADAPTER_CONFIG, CONFIG, CONVERT, PICKLES, PIPELINE_INDEX, files_with, read_header, read_json
+from aigc_cli.models.usage import USAGE, read_mode, read_revision
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+IMAGE_ADAPTER_WEIGHTS = "pytorch_lora_weights.safetensors"  # as diffusers calls them
 RUN_RECORD = "run.json"
 UNMERGEABLE = ("layer_replication", "trainable_token_indices", "target_parameters", "alora_invocation_tokens")
 
@@ -81,7 +82,19 @@ def check_adapter(path: Path, scale: float = 1.0) -> Adapter:
     return Adapter(folder, scale, base if isinstance(base, str) and base else None, read_mode(folder), read_revision(folder))
 
 
+def image_adapter(folder: Path) -> Adapter | None:
+    """The adapter of an image model that a folder holds, as diffusers and `aigc finetune --image` write it. Raises: ModelError."""
+    if not (folder / IMAGE_ADAPTER_WEIGHTS).is_file() or (folder / PIPELINE_INDEX).exists():
+        return None
+    read_header(folder / IMAGE_ADAPTER_WEIGHTS)
+    about = read_json(folder / USAGE) if (folder / USAGE).is_file() else {}
+    base = about.get("base")
+    return Adapter(folder, base=base if isinstance(base, str) else None, revision=read_revision(folder))
+
+
 def not_an_adapter(folder: Path) -> ModelError:
+    if (folder / IMAGE_ADAPTER_WEIGHTS).exists():
+        return ModelError(f"{folder} is an adapter of an image model", f'it draws: aigc image -m MODEL --adapter {folder} "..."')
     if (folder / CONFIG).exists():
         return ModelError(f"{folder} is no adapter but a whole model", f"use it by itself: -m {folder}")
     if (folder / RUN_RECORD).exists():

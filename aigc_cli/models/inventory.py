@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aigc_cli.installation import folder_size
+from aigc_cli.models.adapters import IMAGE_ADAPTER_WEIGHTS, Adapter, image_adapter
 from aigc_cli.models.aliases import read_aliases
 from aigc_cli.models.catalogue import BUILTINS, Builtin, Entry, catalogue, entry_of
 from aigc_cli.models.check import read_header
@@ -35,7 +36,8 @@ class Known:
     """A model; None where a fact is not known.
 
     status: "available" is one that the catalogue names and the Hub has; "in part" a download that was cut.
-    target: what an alias stands for.  parameters: the card's words, or a count.  size: bytes on disk.
+    target: what an alias stands for.  base: the model that an adapter was trained on.
+    parameters: the card's words, or a count.  size: bytes on disk.
     Of an image model, architecture is the pipeline's class; own_size: width and height that it was made for; parts: its networks.
     """
 
@@ -57,6 +59,7 @@ class Known:
     chat_template: bool | None = None
     own_size: tuple[int, int] | None = None
     parts: tuple[KnownPart, ...] | None = None
+    base: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Only what is known."""
@@ -100,8 +103,25 @@ def describe(name: str) -> Known:
         case HubId() as hub_id:
             return describe_hub(name, hub_id)
         case Path() as path:
+            if adapter := image_adapter(path):
+                return describe_image_adapter(name, adapter)
             path = check_any(path)
             return Known(name=name, status="local", path=path.absolute(), **facts_on_disk(path))
+
+
+def describe_image_adapter(name: str, adapter: Adapter) -> Known:
+    weights = adapter.path / IMAGE_ADAPTER_WEIGHTS
+    parameters = read_header(weights).parameters
+    return Known(
+        name=name,
+        status="local",
+        modality="image adapter",
+        path=adapter.path.absolute(),
+        base=adapter.base,
+        parameters=parameters.total(),
+        dtype=commonest(parameters),
+        size=weights.stat().st_size,
+    )
 
 
 def describe_builtin(builtin: Builtin) -> Known:

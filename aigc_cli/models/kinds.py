@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 from aigc_cli.core.errors import ModelError
+from aigc_cli.models.catalogue import Builtin
 from aigc_cli.models.check import CONFIG, PIPELINE_INDEX, check_model, read_header, read_json
 from aigc_cli.models.check_image import check_image_model
 from aigc_cli.models.checkpoints import identify_checkpoint
-from aigc_cli.models.hub_cache import CachedModel, model_path
-from aigc_cli.models.names import HubId
+from aigc_cli.models.hub_cache import CachedModel, cached_models, model_path
+from aigc_cli.models.names import HubId, RemoteName, identify
 from aigc_cli.models.resolve_clip import check_clip
 
 Modality = Literal["text", "image", "clip"]
@@ -25,6 +26,38 @@ def modality(path: Path) -> Modality:
     if path.suffix.lower() == ".safetensors":  # weights that stand for their folder are a language model's
         return "text" if (path.parent / CONFIG).exists() else "image"
     return "image" if path.suffix.lower() == ".gguf" and identify_checkpoint(read_header(path).shapes) else "text"
+
+
+def named_modality(name: str) -> Modality | None:
+    """What a model's name stands for, as far as that is known here; None where it is not, or the name is nobody's."""
+    try:
+        target = identify(name)
+        match target:
+            case Builtin():
+                return target.modality
+            case RemoteName():
+                return "text"
+            case HubId():
+                return target.entry.modality if target.entry else of_cached(target)
+            case Path():
+                return modality(target) if target.is_file() or holds_model(target) else None
+    except ModelError:
+        return None
+
+
+def of_cached(hub_id: HubId) -> Modality | None:
+    return next((cached_modality(model) for model in cached_models() if model.repo.casefold() == hub_id.repo.casefold()), None)
+
+
+def holds_model(folder: Path) -> bool:
+    return any((folder / name).exists() for name in (PIPELINE_INDEX, CONFIG))
+
+
+def refuse_other_modality(name: str, wanted: Literal["text", "image"], hint: str) -> None:
+    """Before anything is read. hint: what to do with such a model, its name in place of {name}. Raises: ModelError."""
+    if named_modality(name) in {"text", "image"} - {wanted}:
+        what, has = ("an image model", "a language model") if wanted == "image" else ("a language model", "an image model")
+        raise ModelError(f"{name} is {has}, not {what}", hint.format(name=name))
 
 
 def check_any(path: Path) -> Path:

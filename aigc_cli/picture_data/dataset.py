@@ -8,7 +8,7 @@ from pathlib import Path
 from aigc_cli.core.sample import Origin, Split
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Cell:
     """A part of a sheet, in pixels from its left upper corner."""
 
@@ -18,7 +18,7 @@ class Cell:
     height: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PictureRow:
     """A picture with what it shows.
 
@@ -41,7 +41,11 @@ class PictureRow:
 
 @dataclass(frozen=True)
 class NamedData:
-    """What the user named: a folder, an index or a picture. sha256: over all that was read below it.  size: bytes."""
+    """What the user named: a folder, an index or a picture.
+
+    sha256: over the content of its good pictures in their order, so that it changes with any pixel, any caption, and nothing else.
+    size: bytes of all files that were read for it.
+    """
 
     path: str
     sha256: str
@@ -53,9 +57,9 @@ class NamedData:
 class PictureDataset:
     """rows: all good ones, in the order of the files, those of one split not together.
 
-    duplicates: training pictures equal to one before, pixel by pixel.  leaked: training pictures that also stand among those that
-    are measured on.  left_out: bad rows.  changes: how many pictures were changed on opening, by what was done to them
-    ("turned upright", "from 16 bits to 8", ...).
+    duplicates: pictures named for training equal to one before, pixel by pixel.  leaked: training pictures that also stand among
+    those that are measured on.  Both are among the rows.  left_out: bad rows.  changes: how many pictures were changed on opening, by
+    what was done to them ("turned upright", "16 bits a channel made 8", ...).
     """
 
     files: tuple[NamedData, ...]

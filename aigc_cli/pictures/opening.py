@@ -21,7 +21,11 @@ TAKEN = "PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000 and PPM are taken"
 PIXEL_LIMIT = 2 * (Image.MAX_IMAGE_PIXELS or 2**26)  # beyond it Pillow refuses to open a file
 ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
 WHITE = (255, 255, 255, 255)
-OF_A_BAD_FILE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
+OF_A_BAD_FILE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, zlib.error)  # RuntimeError: AVIF
+
+# Large pictures and odd EXIF data are no news to the user.  Not around each file: what warnings.catch_warnings sets and puts back is
+# one for all threads, and pictures are opened in several.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def open_picture(path: Path) -> tuple[Image.Image, tuple[str, ...]]:
@@ -47,9 +51,7 @@ def open_picture(path: Path) -> tuple[Image.Image, tuple[str, ...]]:
 def reading(path: Path) -> Iterator[None]:
     """Stands around all that reads the file. Raises: UsageError for whatever goes wrong with it."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            yield
+        yield
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}", "check the path") from None
     except IsADirectoryError:
@@ -90,6 +92,15 @@ def upright(image: Image.Image) -> tuple[Image.Image, bool]:
 
 def in_rgb(image: Image.Image, path: Path) -> tuple[Image.Image, tuple[str, ...]]:
     """Any mode as RGB. A conversion that loses nothing, of greys or a palette, is not worth a word."""
+    image, remarks = in_rgb_or_rgba(image, path)
+    if image.mode == "RGBA":
+        image = Image.alpha_composite(Image.new("RGBA", image.size, WHITE), image)
+        remarks = (*remarks, "laid on white where it was transparent")
+    return image.convert("RGB"), remarks
+
+
+def in_rgb_or_rgba(image: Image.Image, path: Path) -> tuple[Image.Image, tuple[str, ...]]:
+    """As in_rgb, but RGBA where any of it is transparent."""
     if image.mode in ("I", "I;16", "I;16L", "I;16B"):
         image = from_16_bits(image, path)
     elif image.mode == "F":
@@ -97,12 +108,16 @@ def in_rgb(image: Image.Image, path: Path) -> tuple[Image.Image, tuple[str, ...]
     image, remarks = in_srgb(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        if image.getchannel("A").getextrema() != (255, 255):
-            image = Image.alpha_composite(Image.new("RGBA", image.size, WHITE), image)
-            remarks = (*remarks, "laid on white where it was transparent")
+        if not is_opaque(image):
+            return image, remarks
     if image.mode == "CMYK":
         remarks = (*remarks, "CMYK made RGB")
     return image.convert("RGB"), remarks
+
+
+def is_opaque(image: Image.Image) -> bool:
+    """Of a picture in RGBA."""
+    return image.getchannel("A").getextrema() == (255, 255)
 
 
 def from_16_bits(image: Image.Image, path: Path) -> Image.Image:

@@ -20,6 +20,7 @@ from aigc_cli.render.training_figures import (
     verdict,
 )
 from aigc_cli.render.width import one_line
+from aigc_cli.training.data_facts import PictureFacts
 from aigc_cli.training.report import RunReport, compare
 
 MARKUP = re.compile(r"([\\`*_\[\]<>|~&$]|^[#+-]|(?<=^\d)[.)](?=\s|$))")
@@ -37,6 +38,24 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained({base}), ".")
 tokenizer = AutoTokenizer.from_pretrained(".")"""
 
+LOAD_PIPELINE = """\
+from diffusers import DiffusionPipeline
+
+pipeline = DiffusionPipeline.from_pretrained(".")
+pipeline("...").images[0].save("picture.png")"""
+LOAD_LORA = """\
+from diffusers import DiffusionPipeline
+
+pipeline = DiffusionPipeline.from_pretrained({base})
+pipeline.load_lora_weights(".")
+pipeline("...").images[0].save("picture.png")"""
+LOADING = {  # by what was learnt from, and whether the result is an adapter
+    ("rows", False): ("transformers", LOAD_MODEL),
+    ("rows", True): ("peft", LOAD_ADAPTER),
+    ("pictures", False): ("diffusers", LOAD_PIPELINE),
+    ("pictures", True): ("diffusers", LOAD_LORA),
+}
+
 
 def model_card(report: RunReport, *, title: str, hub_id: str | None = None) -> str:
     """The text of README.md.
@@ -51,6 +70,7 @@ def model_card(report: RunReport, *, title: str, hub_id: str | None = None) -> s
         *usage(report, base, hub_id),
         *figures(report),
         *answers(report),
+        *samples(report),
         *data(report),
         *training(report),
     ]
@@ -62,8 +82,8 @@ def front_matter(report: RunReport, hub_id: str | None) -> str:
     facts: dict[str, object] = {
         "base_model": hub_id,
         "base_model_relation": ("adapter" if report.model.is_adapter else "finetune") if hub_id else None,
-        "library_name": "peft" if report.model.is_adapter else "transformers",
-        "pipeline_tag": "text-generation",
+        "library_name": LOADING[report.noun, report.model.is_adapter][0],
+        "pipeline_tag": "text-to-image" if report.noun == "pictures" else "text-generation",
         "tags": ["aigc", report.model.method],
     }
     lines = [f"{name}: {json.dumps(value)}" for name, value in facts.items() if value is not None]
@@ -75,8 +95,9 @@ def usage(report: RunReport, base: str, hub_id: str | None) -> Iterator[str]:
     model = f"-m {shlex.quote(base)} --adapter ." if report.model.is_adapter else "-m ."
     yield "## How to use it"
     yield "In this folder:"
-    yield fenced(f'aigc complete {model} "..."' if report.model.mode == "raw" else f"aigc chat {model}", "sh")
-    yield fenced((LOAD_ADAPTER if report.model.is_adapter else LOAD_MODEL).format(base=json.dumps(hub_id or "BASE")), "python")
+    commands = {"raw": f'aigc complete {model} "..."', "image": f'aigc image {model} "..."'}
+    yield fenced(commands.get(report.model.mode, f"aigc chat {model}"), "sh")
+    yield fenced(LOADING[report.noun, report.model.is_adapter][1].format(base=json.dumps(hub_id or "BASE")), "python")
     if report.model.is_adapter and not hub_id:
         yield f"BASE is the folder of {escaped(base)}."
 
@@ -89,7 +110,7 @@ def figures(report: RunReport) -> Iterator[str]:
         for each in compared
     ]
     yield table(("measured", "before", "after", "change"), rows) if rows else ""
-    yield verdict(compared)
+    yield verdict(report)
 
 
 def answers(report: RunReport) -> Iterator[str]:
@@ -100,11 +121,27 @@ def answers(report: RunReport) -> Iterator[str]:
             yield fenced(text if len(text) <= LONGEST_ANSWER else text[:LONGEST_ANSWER] + " ...", "text")
 
 
+def samples(report: RunReport) -> Iterator[str]:
+    """What was drawn before and after; the pictures lie beside the card."""
+    sheets = report.proofs
+    if not sheets:
+        return
+    yield "## Samples"
+    for sheet in sheets:
+        when = f"After {sheet.step:,} steps" if sheet.step else "Before training"
+        yield f"{when}:\n\n![{when}]({sheet.path})"
+    pairs = zip(sheets[-1].prompts, sheets[-1].seeds, strict=True)
+    yield "\n".join(f"{number}. {escaped(prompt)} (seed {seed})" for number, (prompt, seed) in enumerate(pairs, 1))
+
+
 def data(report: RunReport) -> Iterator[str]:
-    splits = report.data.splits.items()
     yield "## Data"
-    rows = [(name, f"{split.rows:,}", f"{split.tokens:,}", f"{split.trained_tokens:,}") for name, split in splits]
-    yield table(("split", "rows", "tokens", "trained on"), rows)
+    if isinstance(report.data, PictureFacts):
+        pictures = [(name, f"{split.rows:,}", f"{split.captions:,}", f"{split.wordless:,}") for name, split in report.data.splits.items()]
+        yield table(("split", "pictures", "captions", "without words"), pictures)
+    else:
+        rows = [(name, f"{split.rows:,}", f"{split.tokens:,}", f"{split.trained_tokens:,}") for name, split in report.data.splits.items()]
+        yield table(("split", "rows", "tokens", "trained on"), rows)
     yield "\n".join(f"- {escaped(file_name(file.path))}, sha256 {file.sha256}" for file in report.data.files)
 
 

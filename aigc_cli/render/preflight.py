@@ -1,4 +1,4 @@
-"""What a dry run found, on stdout: the data, a row as the model sees it, memory and time."""
+"""What a dry run found, on stdout: the data, a row or a picture as the model sees it, memory and time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from aigc_cli.core.units import format_count, format_duration, format_size
 from aigc_cli.render.output import RESET, Output
 from aigc_cli.render.sanitize import sanitize
 from aigc_cli.render.table import BOLD, Section, room, write_sections
-from aigc_cli.training.data_facts import DataFacts, LengthBin
+from aigc_cli.render.width import one_line
+from aigc_cli.training.data_facts import Bucket, DataFacts, LengthBin, PictureFacts
 from aigc_cli.training.preflight import Preflight
 
 GREEN = "\x1b[32m"
@@ -22,9 +23,15 @@ Piece = tuple[str, bool]  # text, and whether it is trained
 
 def render_preflight(preflight: Preflight, output: Output) -> None:
     """Writes the whole of it; what is trained is green where there is colour, elsewhere it stands between ⟦ and ⟧."""
-    write_sections(output, [Section("Model", tuple(model_rows(preflight))), *data_sections(preflight.data)])
-    write_sample(preflight, output)
-    write_sections(output, [Section("Memory", tuple(memory_rows(preflight))), Section("Time", tuple(time_rows(preflight)))])
+    model = Section("Model", tuple(model_rows(preflight)))
+    cost = [Section("Memory", tuple(memory_rows(preflight))), Section("Time", tuple(time_rows(preflight)))]
+    if isinstance(preflight.data, PictureFacts):
+        shown = Section("A picture", tuple(picture_rows(preflight)))
+        write_sections(output, [model, *picture_sections(preflight.data), shown, *cost])
+    else:
+        write_sections(output, [model, *data_sections(preflight.data)])
+        write_sample(preflight, output)
+        write_sections(output, cost)
     if preflight.advice:
         output.write("\n")
         write_sections(output, [Section("To make it fit", tuple((advice,) for advice in preflight.advice))])
@@ -35,7 +42,8 @@ def model_rows(preflight: Preflight) -> Iterator[tuple[str, str]]:
     trained, total = format_count(preflight.trained_parameters), format_count(preflight.total_parameters)
     yield "method", f"{preflight.method}, {trained} of {total} parameters"
     yield "runs on", f"{preflight.device} in {preflight.dtype}"
-    yield "prompts", "in the model's chat template" if preflight.mode == "chat" else "as they stand"
+    if preflight.mode != "image":
+        yield "prompts", "in the model's chat template" if preflight.mode == "chat" else "as they stand"
 
 
 def data_sections(data: DataFacts) -> list[Section]:
@@ -46,6 +54,47 @@ def data_sections(data: DataFacts) -> list[Section]:
         Section("Remarks on the data", tuple(data_remarks(data))),
         Section("Tokens in a row", tuple(histogram_rows(data.lengths))),
     ]
+
+
+def picture_sections(data: PictureFacts) -> list[Section]:
+    rows = [("", f"{'pictures':>10}", f"{'captions':>10}", f"{'wordless':>10}")]
+    rows += [(name, f"{split.rows:10,}", f"{split.captions:10,}", f"{split.wordless:10,}") for name, split in data.splits.items()]
+    return [
+        Section("Data", rows),
+        Section("Remarks on the data", tuple(picture_remarks(data))),
+        Section("Learnt at", tuple(bucket_rows(data.buckets))),
+    ]
+
+
+def picture_remarks(data: PictureFacts) -> Iterator[tuple[str, str]]:
+    """What is not as one might expect: pictures and what about them."""
+    for what, count in data.changes.items():
+        yield f"{count:10,}", what
+    remarks = (
+        (data.cut_captions, "captions longer than what the text encoder reads: the rest is not seen"),
+        (data.duplicates, "equal to a picture before"),
+        (data.leaked, "both trained on and measured on"),
+        (data.left_out, "bad, left out by --skip-bad"),
+    )
+    for count, what in remarks:
+        if count:
+            yield f"{count:10,}", what
+    if data.sizes:
+        yield "", f"as they come, {' to '.join(f'{width} x {height}' for width, height in data.sizes)} pixels"
+
+
+def bucket_rows(buckets: Sequence[Bucket]) -> Iterator[tuple[str, str, str]]:
+    most = max((bucket.rows for bucket in buckets), default=0)
+    longest = max(1, min(LONGEST_BAR, room() - 26))
+    for bucket in buckets:
+        yield f"{bucket.width} x {bucket.height}", f"{bucket.rows:10,}", "━" * -(-bucket.rows * longest // most)
+
+
+def picture_rows(preflight: Preflight) -> Iterator[tuple[str, str]]:
+    yield "file", preflight.sample_origin
+    yield "caption", one_line("".join(text for text, _ in preflight.sample), LONGEST_SAMPLE) or "(none: learnt without words)"
+    if preflight.sample_size:
+        yield "learnt at", "{} x {}".format(*preflight.sample_size)
 
 
 def data_remarks(data: DataFacts) -> Iterator[tuple[str, str]]:

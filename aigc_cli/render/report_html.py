@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib import resources
+from pathlib import Path
 
 from aigc_cli.core.units import format_duration, format_size
 from aigc_cli.render.loss_curve import FEWEST
@@ -21,6 +22,7 @@ from aigc_cli.render.training_figures import (
     public_name,
     searched,
     settings_of,
+    speed,
     trained_share,
     verdict,
 )
@@ -38,8 +40,11 @@ class Picture:
     description: str
 
 
-def report_html(report: RunReport) -> str:
-    """The page; of paths only the files' names. Raises: AigcError where the extra `plot` is missing."""
+def report_html(report: RunReport, folder: Path) -> str:
+    """The page; of paths only the files' names. folder: of the run, where its sheets of samples lie.
+
+    Raises: AigcError where the extra `plot` is missing.
+    """
     import jinja2
 
     # what a model or a file says is escaped by autoescape; `text` drops what HTML has no place for
@@ -58,14 +63,30 @@ def report_html(report: RunReport) -> str:
         report=report,
         name=sanitize(public_name(report.model.name)),
         compared=compared,
-        verdict=verdict(compared),
+        verdict=verdict(report),
         ending=ENDINGS[report.training.finish_reason],
         manner=manner(report),
         trained_share=trained_share(report),
         settings=settings_of(report),
         pictures=pictures(report),
         searched=searched(report),
+        speed=speed(report),
+        sheets=shown_sheets(report, folder),
     )
+
+
+@dataclass(frozen=True)
+class ShownSheet:
+    """address: the picture itself, in the page."""
+
+    step: int
+    address: str
+
+
+def shown_sheets(report: RunReport, folder: Path) -> list[ShownSheet]:
+    """What was drawn before and after; without those that are no longer there."""
+    paths = [(sheet.step, folder / sheet.path) for sheet in report.proofs]
+    return [ShownSheet(step, as_address(path.read_bytes())) for step, path in paths if path.is_file()]
 
 
 def pictures(report: RunReport) -> list[Picture]:

@@ -30,7 +30,7 @@ def loss_curve(report: RunReport, theme: str) -> bytes:
             axes.plot(*zip(*points, strict=True), color=colour, marker=marker, ms=4, lw=1.6, label=split)
         if report.training.best_step is not None:
             axes.axvline(report.training.best_step, color=INK[theme], lw=0.8, ls=":", label="weights kept")
-        axes.set_ylabel("loss, nats per token")
+        axes.set_ylabel("loss of a picture" if report.noun == "pictures" else "loss, nats per token")
         axes.legend(frameon=False, labelcolor=INK[theme])
 
     return plot(draw, theme)

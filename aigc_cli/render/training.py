@@ -5,15 +5,18 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from shutil import get_terminal_size
 
-from aigc_cli.core.events import Caution, Checkpoint, Done, Evaluation, Event, Loaded, Planned, Progress, TrainStep
+from aigc_cli.core.errors import AigcError
+from aigc_cli.core.events import Caution, Checkpoint, Done, Evaluation, Event, Loaded, Planned, Progress, SampleSheet, TrainStep
 from aigc_cli.core.units import format_count, format_duration, format_size
 from aigc_cli.render.loss_curve import draw_curve, draws_braille
 from aigc_cli.render.output import Output, progress_line, stderr_columns
 from aigc_cli.render.parts_line import parts_line
+from aigc_cli.render.terminal_image import draw_aside, stderr_terminal
 from aigc_cli.render.text import show_remark
-from aigc_cli.render.training_figures import format_figure
+from aigc_cli.render.training_figures import format_figure, format_speed
 
 REDRAW_INTERVAL = 0.25  # seconds; over a slow line each drawing has to arrive
 CURVE_HEIGHT, CURVE_WIDTH = 4, 72  # cells, at most
@@ -21,6 +24,7 @@ SMALLEST_SCREEN = 12  # lines; below, the curve would leave too little of what w
 PLAIN_LINES = 20  # in a run, without a terminal
 SMOOTHING = 0.9  # share that the past has in the loss shown
 LONGEST_HISTORY = 4096  # losses that the curve is drawn from
+SHEET_WIDTH = 80  # cells that samples take, at most
 
 
 def render_training(events: Iterable[Event], output: Output) -> Done | None:
@@ -41,6 +45,9 @@ def render_training(events: Iterable[Event], output: Output) -> Done | None:
                     measured.append(event)
                 case Checkpoint():
                     view.tell(f"step {event.step}: checkpoint{', the best so far' if event.best else ''}")
+                case SampleSheet():
+                    show_sheet(event, output)
+                    view.tell(f"{f'step {event.step}' if event.step else 'before'}: samples in {event.path}")
                 case Progress():
                     view.progress(event)
                 case Planned():
@@ -61,19 +68,42 @@ def plan_line(event: Planned) -> str:
     trained, total = format_count(event.trained_parameters), format_count(event.total_parameters)
     memory = f"; about {format_size(event.memory)} of memory, {format_size(event.free)} are free" if event.memory else ""
     twice = f", {event.duplicates:,} of them twice" if event.duplicates else ""
-    rows = f"{event.rows:,} rows{twice}, {event.tokens:,} tokens, {event.trained_tokens:,} of them learnt"
-    return f"{event.method}: {trained} of {total} parameters on {rows}; {event.steps:,} steps{memory}"
+    if event.tokens is None:
+        learnt = f"{event.rows:,} pictures{twice}"
+    else:
+        learnt = f"{event.rows:,} rows{twice}, {event.tokens:,} tokens, {event.trained_tokens:,} of them learnt"
+    return f"{event.method}: {trained} of {total} parameters on {learnt}; {event.steps:,} steps{memory}"
+
+
+def show_sheet(event: SampleSheet, output: Output) -> None:
+    """On stderr's terminal, where it can show pictures. One that cannot be read again is no reason to end a run."""
+    if not output.stderr_redraws:
+        return
+    terminal = stderr_terminal(output)
+    if terminal.depth is None and terminal.protocol is None:
+        return
+    from aigc_cli.pictures.opening import open_picture
+
+    try:
+        picture, _ = open_picture(Path(event.path))
+    except AigcError as error:
+        output.caution(error.message, error.hint)
+    else:
+        draw_aside(picture, output, SHEET_WIDTH)
 
 
 def belongs(event: Evaluation, to: Evaluation) -> bool:
     return (event.step, event.split) == (to.step, to.split)
 
 
+ON_THE_WAY = ("validation", "autoencoder")  # splits that are measured there
+
+
 class Told:
-    """What was measured on the way: only validation is, so the rest, and what comes again, is of the result."""
+    """What was measured on the way: the rest, and what comes again, is of the result."""
 
     def __init__(self) -> None:
-        self.steps: set[int] = set()
+        self.steps: set[tuple[str, int]] = set()
 
     def line(self, measured: Iterable[Evaluation]) -> str:
         """The figures of one split at one step."""
@@ -84,9 +114,9 @@ class Told:
     def _when(self, event: Evaluation) -> str:
         if not event.step:
             return "before"
-        if event.split != "validation" or event.step in self.steps:
+        if event.split not in ON_THE_WAY or (event.split, event.step) in self.steps:
             return f"after (step {event.step})"
-        self.steps.add(event.step)
+        self.steps.add((event.split, event.step))
         return f"step {event.step}"
 
 
@@ -198,7 +228,7 @@ def training_parts(event: TrainStep, pace: Pace) -> list[tuple[str, int]]:
         (f"epoch {event.epoch:.2f}", 1),
         (f"loss {pace.loss:.3f}", 6),
         (f"lr {event.learning_rate:.2e}", 3),
-        (f"{event.tokens_per_second:,.0f} tokens/s", 4),
+        (format_speed(event.tokens_per_second, event.pictures_per_second), 4),
         *([(f"{format_duration(left)} left", 5)] if left is not None else []),
         *([(format_size(event.peak_memory), 2)] if event.peak_memory else []),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import PurePath
 
 from aigc_cli.core.units import format_count
-from aigc_cli.training.report import Comparison, RunReport
+from aigc_cli.training.report import Comparison, RunReport, compare
 
 ENDINGS = {
     "complete": "complete",
@@ -13,6 +13,10 @@ ENDINGS = {
     "early_stopping": "ended early: no more gain",
     "interrupted": "interrupted",
 }
+SETTING_GROUPS = ("tuning", "diffusion", "optimization", "pace", "data")
+NO_SETTINGS = ("paths", "validation", "test", "mode", "skip_bad", "from_scratch", "continue_from")
+OF_ADAPTERS = ("lora_rank", "lora_alpha", "lora_dropout", "target_modules")
+OF_TEXTS = ("label_smoothing",)  # stands in every request, and has a meaning in theirs alone
 
 
 def format_figure(value: float | None, unit: str = "") -> str:
@@ -36,39 +40,37 @@ def format_change(compared: Comparison) -> str:
     return f"{'+' if moved > 0 else '-'}{size} {'better' if compared.gain > 0 else 'worse'}"
 
 
-def verdict(compared: list[Comparison]) -> str:
+def verdict(report: RunReport) -> str:
     """A sentence where training did not help, by the loss on rows that were kept back, and one where an earlier gain is lost."""
-    losses = [figure for figure in compared if figure.name == "loss" and figure.gain is not None]
+    noun = report.noun
+    losses = [figure for figure in compare(report) if figure.name == "loss" and figure.gain is not None]
     kept_back = [figure for figure in losses if not figure.is_of_earlier_run]
     worse = [figure.split for figure in kept_back if figure.gain is not None and figure.gain <= 0]
     lost = [figure.split for figure in losses if figure.is_of_earlier_run and format_change(figure).endswith("worse")]
     sentences = []
     if not kept_back:
-        sentences.append("No rows were kept back, so there is no proof that training helped.")
+        sentences.append(f"No {noun} were kept back, so there is no proof that training helped.")
     if worse:
-        sentences.append(f"Training did not help: the loss on {' and '.join(worse)} rows is no lower than before.")
+        sentences.append(f"Training did not help: the loss on {' and '.join(worse)} {noun} is no lower than before.")
     if lost:
-        sentences.append(f"Some of what was learnt in earlier runs is lost: the loss on {' and '.join(lost)} rows is higher than before.")
+        sentences.append(f"Some of what was learnt in earlier runs is lost: the loss on {' and '.join(lost)} {noun} is higher than before.")
     return " ".join(sentences)
 
 
 def searched(report: RunReport) -> str:
-    """To follow "rows with the highest loss": of how many, unless all were looked at."""
+    """To follow "rows with the highest loss", or pictures: of how many, unless all were looked at."""
     if not report.searched or report.searched.rows == report.searched.drawn_from:
         return ""
-    return f", of {report.searched.rows:,} rows drawn from {report.searched.drawn_from:,}"
+    return f", of {report.searched.rows:,} {report.noun} drawn from {report.searched.drawn_from:,}"
 
 
 def settings_of(report: RunReport) -> dict[str, str]:
     """The settings that make the result, by the names of their flags; paths are left out."""
-    request, tuning = report.request, report.request.get("tuning", {})
-    groups = {key: value for group in ("optimization", "pace") for key, value in request.get(group, {}).items()}
-    adapter = (
-        ("lora_rank", "lora_alpha", "lora_dropout", "target_modules") if report.model.is_adapter else ("freeze_layers", "train_layers")
-    )
-    data = {key: request.get("data", {}).get(key) for key in ("val_split", "test_split", "train_on", "max_length", "packing")}
-    chosen = {"method": report.model.method, **{key: tuning.get(key) for key in adapter}, **groups, **data, "seed": report.training.seed}
-    return {key: as_setting(value) for key, value in chosen.items() if value is not None}
+    groups = (report.request.get(name, {}) for name in SETTING_GROUPS)
+    chosen = {name: value for group in groups for name, value in group.items()}
+    left_out = {*NO_SETTINGS, *(() if report.model.is_adapter else OF_ADAPTERS), *(OF_TEXTS if report.noun == "pictures" else ())}
+    values = {"method": report.model.method, **chosen, "seed": report.training.seed}
+    return {name: as_setting(value) for name, value in values.items() if value is not None and name not in left_out}
 
 
 def as_setting(value: object) -> str:
@@ -82,6 +84,18 @@ def trained_share(report: RunReport) -> str:
     model = report.model
     share = model.trained_parameters / model.total_parameters if model.total_parameters else 0.0
     return f"{format_count(model.trained_parameters)} of {format_count(model.total_parameters)} parameters ({share:.2%})"
+
+
+def speed(report: RunReport) -> str:
+    """Of training, in what was learnt from."""
+    return format_speed(report.training.tokens_per_second, report.training.pictures_per_second)
+
+
+def format_speed(tokens: float | None, pictures: float | None) -> str:
+    """Of the one or the other a second."""
+    if pictures:
+        return f"{pictures:,.{0 if pictures >= 100 else 1 if pictures >= 1 else 3}f} pictures/s"
+    return f"{tokens or 0.0:,.0f} tokens/s"
 
 
 METHODS = {

@@ -1,12 +1,14 @@
-"""What came of a run, on stdout: figures before and after, answers side by side, the rows that stay hard."""
+"""What came of a run, on stdout: figures before and after, answers or samples, the rows that stay hard."""
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from aigc_cli.core.errors import AigcError
 from aigc_cli.core.units import format_duration, format_size
 from aigc_cli.render.loss_curve import draw_curve, draws_braille
 from aigc_cli.render.markdown_table import draw_table
@@ -14,10 +16,11 @@ from aigc_cli.render.output import Output
 from aigc_cli.render.sanitize import sanitize
 from aigc_cli.render.side_by_side import fits_side_by_side, side_by_side
 from aigc_cli.render.table import room
-from aigc_cli.render.training_figures import ENDINGS, format_change, format_figure, manner, searched, trained_share, verdict
+from aigc_cli.render.terminal_image import draw
+from aigc_cli.render.training_figures import ENDINGS, format_change, format_figure, manner, searched, speed, trained_share, verdict
 from aigc_cli.render.width import one_line
 from aigc_cli.render.wrap import BOLD, CYAN, LineWriter
-from aigc_cli.training.report import AnswerPair, Comparison, LabelScore, RunReport, compare
+from aigc_cli.training.report import AnswerPair, Comparison, LabelScore, RunReport, Sheet, compare
 
 UNLIMITED = 10**6  # cells of a line in a pipe
 CURVE_HEIGHT, CURVE_WIDTH = 6, 72  # cells
@@ -43,9 +46,10 @@ class Summary:
         self.run(report)
         if self.on_terminal:
             self.curve(report)
-        self.figures(compare(report))
+        self.figures(report)
         self.labels(report)
         self.answers(report.answers)
+        self.sheets(report.proofs, folder)
         self.hard_rows(report)
         self.result(report, folder)
 
@@ -56,7 +60,7 @@ class Summary:
         kept = "" if training.best_step in (None, training.steps) else f"; kept are the weights of step {training.best_step}, the best"
         passes = f"{training.epochs:.3g} epoch{'' if training.epochs == 1 else 's'}"
         self.text(f"{ENDINGS[training.finish_reason]} after {training.steps:,} steps, {passes}{kept}")
-        self.text(f"{format_duration(training.seconds)} of training, {training.tokens_per_second:,.0f} tokens/s, seed {training.seed}")
+        self.text(f"{format_duration(training.seconds)} of training, {speed(report)}, seed {training.seed}")
         if training.peak_memory:
             estimate = f" ({format_size(training.estimated_memory)} estimated)" if training.estimated_memory else ""
             self.text(f"{format_size(training.peak_memory)} of memory at most{estimate}")
@@ -69,11 +73,11 @@ class Summary:
             for line in lines:
                 self.into.put_line([(line, CYAN)])
 
-    def figures(self, compared: Sequence[Comparison]) -> None:
+    def figures(self, report: RunReport) -> None:
         self.heading("Before and after")
-        if compared:
+        if compared := compare(report):
             self.table(("measured", "before", "after", "change"), [figure_row(figure) for figure in compared])
-        if remark := verdict(list(compared)):
+        if remark := verdict(report):
             self.text(remark, BOLD)
 
     def labels(self, report: RunReport) -> None:
@@ -95,11 +99,31 @@ class Summary:
                 self.named("base", pair.base)
                 self.named("tuned", pair.tuned)
 
+    def sheets(self, sheets: Sequence[Sheet], folder: Path) -> None:
+        """Where the pictures lie that were drawn before and after, and what they look like where the terminal can show it."""
+        if not sheets:
+            return
+        self.heading("Samples")
+        for sheet in sheets:
+            self.text(f"{'after' if sheet.step else 'before'}: {folder / sheet.path}")
+            self.picture(folder / sheet.path)
+        for number, (prompt, seed) in enumerate(zip(sheets[-1].prompts, sheets[-1].seeds, strict=True), 1):
+            self.text(f"{number}. {one_line(prompt, 200)} (seed {seed})")
+
+    def picture(self, path: Path) -> None:
+        """One that is no longer there is only named."""
+        if not self.on_terminal:
+            return
+        from aigc_cli.pictures.opening import open_picture
+
+        with contextlib.suppress(AigcError):
+            draw(open_picture(path)[0], self.output, self.width - len(INDENT))
+
     def hard_rows(self, report: RunReport) -> None:
         if report.hardest:
-            self.heading(f"Rows with the highest loss{searched(report)}")
+            self.heading(f"{report.noun.capitalize()} with the highest loss{searched(report)}")
             for row in report.hardest:
-                self.named(f"{row.origin}, loss {row.loss:.2f}", one_line(row.text, 200))
+                self.named(f"{row.origin}, loss {row.loss:.3g}", one_line(row.text, 200))
 
     def result(self, report: RunReport, folder: Path) -> None:
         self.heading("Result")
@@ -154,7 +178,9 @@ def said(text: str) -> str:
 
 
 def try_command(report: RunReport, folder: Path) -> str:
-    """What to type to hear the result."""
+    """What to type to hear or see the result."""
     name = shlex.quote(f"{folder}/")
     model = f"-m {shlex.quote(report.model.name)} --adapter {name}" if report.model.is_adapter else f"-m {name}"
+    if report.model.mode == "image":
+        return f'aigc image {model} "..."'
     return f'aigc complete {model} "..."' if report.model.mode == "raw" else f"aigc chat {model}"

@@ -21,17 +21,17 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from aigc_cli.core.errors import AigcError, UsageError
-from aigc_cli.core.finetune import FinetuneRequest
+from aigc_cli.core.training_request import TrainingRequest
 from aigc_cli.core.units import format_size
 from aigc_cli.store.checkpoints import listed, order, remove_leftovers
 from aigc_cli.store.durable import met_full_disk, size_below, sync_folder, sync_tree
 from aigc_cli.store.event_log import read_events
 from aigc_cli.store.lock import Lock, held, leave_as_found, writable
-from aigc_cli.store.run_record import NAME, RunRecord, read_record, write_record
+from aigc_cli.store.run_record import NAME, RunRecord, named_files, read_record, write_record
 
 LOCK = Lock(".lock", ".holder")
 STDIN = "stdin.*"  # what came from there, for the second pass and for a resume
-MADE_BY_EVERY_RUN = ("checkpoints", "data", "tensorboard", "log.jsonl", "report.json", "report.html", "README.md", "aigc.json")
+OF_EVERY_RUN = ("checkpoints", "data", "tensorboard", "samples", "log.jsonl", "report.json", "report.html", "README.md", "aigc.json")
 RESULT, REMOVED, REPLACED = ".result.tmp-", ".removed-", ".replaced"
 
 
@@ -52,6 +52,11 @@ class RunFolder:
     @property
     def data(self) -> Path:
         return self.path / "data"
+
+    @property
+    def samples(self) -> Path:
+        """Sheets of what an image model drew on the way."""
+        return self.path / "samples"
 
     @property
     def log(self) -> Path:
@@ -167,7 +172,7 @@ def install(run: RunFolder, write: Callable[[Path], None]) -> None:
 
 def remove_temporaries(run: RunFolder) -> None:
     """What killed runs left behind: staging folders, and what `replace_file` was about to rename."""
-    replaced = [f".{name}-" for name in (*MADE_BY_EVERY_RUN, NAME)]
+    replaced = [f".{name}-" for name in (*OF_EVERY_RUN, NAME)]
     for prefix in (RESULT, REMOVED, *replaced):
         for path in run.path.glob(f"{prefix}*"):
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
@@ -246,21 +251,16 @@ def move(source: Path, target: Path, names: Iterable[str]) -> None:
 def made_by(run: RunFolder) -> list[str]:
     """Names that the run may have made in its folder, its record's last."""
     from_stdin = sorted(path.name for path in run.path.glob(STDIN))
-    return [*dict.fromkeys([*MADE_BY_EVERY_RUN, *read_record(run.path).made, *from_stdin]), NAME]
+    return [*dict.fromkeys([*OF_EVERY_RUN, *read_record(run.path).made, *from_stdin]), NAME]
 
 
-def refuse_own_input(run: RunFolder, request: FinetuneRequest) -> None:
+def refuse_own_input(run: RunFolder, request: TrainingRequest) -> None:
     """Raises: UsageError for a run that reads from the folder it would replace."""
-    inputs = [path for path in inputs_of(request) if path.is_relative_to(run.path.resolve())]
+    read = [Path(name).resolve() for name in named_files(request) if os.path.exists(name)]
+    inputs = [path for path in read if path.is_relative_to(run.path.resolve())]
     if inputs:
         message = f"--overwrite would remove {run.path}, and this run reads {inputs[0]}"
         raise UsageError(message, "choose another folder after -o")
-
-
-def inputs_of(request: FinetuneRequest) -> list[Path]:
-    names = [*request.data.paths, *request.data.validation, *request.data.test, request.model]
-    names += [name for name in (request.tuning.from_scratch, request.tuning.continue_from) if name]
-    return [Path(name).resolve() for name in names if os.path.exists(name)]
 
 
 def no_room(folder: Path, written: int) -> AigcError:

@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 from aigc_cli.atomic_file import replace_file
 from aigc_cli.core.errors import AigcError, UsageError
-from aigc_cli.core.finetune import FinetuneRequest
+from aigc_cli.core.finetune_image import ImageFinetuneRequest
 from aigc_cli.core.sample import Split
+from aigc_cli.core.training_request import TrainingRequest, request_from_json
 
 NAME = "run.json"
 FORMAT = 1
@@ -20,13 +21,18 @@ Status = Literal["running", "stopped", "complete"]
 
 SAME_RESULT = {"pace.keep", "pace.save_steps"}  # they say what is saved and when, not what is learnt
 MODELS = {"model": "-m", "tuning.from_scratch": "--from-scratch", "tuning.continue_from": "--continue"}
-FLAGS = {"data.mode": "the mode (--raw, --instruct)", "proof.metrics": "--metric"}  # where it is not the field's name
+FLAGS = {  # where it is not the field's name
+    "data.mode": "the mode (--raw, --instruct)",
+    "proof.metrics": "--metric",
+    "proof.sample_prompts": "--sample-prompt",
+}
 DATA = {"data.paths", "data.validation", "data.test"}
+READ = {"data": ("paths", "validation", "test"), "tuning": ("from_scratch", "continue_from")}  # fields that name files, besides the model
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file that rows came from, as it was then."""
+    """What rows came from, as it was then: a file, or a folder of pictures."""
 
     path: str
     sha256: str
@@ -50,7 +56,7 @@ class RunRecord:
     created: str
     status: Status
     working_folder: str
-    request: FinetuneRequest
+    request: TrainingRequest
     files: tuple[DataFile, ...]
     revision: str | None = None
     fingerprint: str
@@ -62,13 +68,13 @@ class RunRecord:
     made: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {"format": FORMAT, **dataclasses.asdict(self)}
+        return {"format": FORMAT, **dataclasses.asdict(self), "request": self.request.to_json()}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> RunRecord:
         """Raises: UsageError, TypeError, KeyError or AttributeError for what `to_json` did not make."""
         fields = {name: value[name] for name in value if name != "format"}
-        fields["request"] = FinetuneRequest.from_json(fields["request"])
+        fields["request"] = request_from_json(fields["request"])
         fields["files"] = tuple(DataFile(**file) for file in fields["files"])
         fields["made"] = tuple(fields["made"])
         return cls(**fields)
@@ -103,9 +109,13 @@ def set_status(folder: Path, status: Status) -> None:
     write_record(folder, dataclasses.replace(read_record(folder), status=status))
 
 
-def recorded_request(folder: Path) -> FinetuneRequest:
-    """What `--resume` alone goes on with; its paths are good in today's working folder. Raises: as `read_record`."""
-    record = read_record(folder)
+def recorded_request(folder: Path) -> TrainingRequest:
+    """What `--resume` alone goes on with. Raises: as `read_record`."""
+    return request_here(read_record(folder))
+
+
+def request_here(record: RunRecord) -> TrainingRequest:
+    """The request of a run, its paths good in today's working folder."""
     request = record.request
     if record.working_folder == os.getcwd():
         return request
@@ -113,22 +123,23 @@ def recorded_request(folder: Path) -> FinetuneRequest:
     def anchored(path: str) -> str:
         return path if path == "-" else os.path.join(record.working_folder, path)
 
-    def all_anchored(paths: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(anchored(path) for path in paths)
+    def anchored_fields(group: Any, names: tuple[str, ...]) -> dict[str, Any]:
+        values = {name: value for name in names if (value := getattr(group, name, None))}
+        return {name: anchored(value) if isinstance(value, str) else tuple(map(anchored, value)) for name, value in values.items()}
 
-    data, tuning = request.data, request.tuning
+    groups = {name: getattr(request, name) for name in READ}
     return dataclasses.replace(
         request,
         model=anchored(request.model) if os.path.exists(anchored(request.model)) else request.model,
-        data=dataclasses.replace(
-            data, paths=all_anchored(data.paths), validation=all_anchored(data.validation), test=all_anchored(data.test)
-        ),
-        tuning=dataclasses.replace(
-            tuning,
-            from_scratch=anchored(tuning.from_scratch) if tuning.from_scratch else None,
-            continue_from=anchored(tuning.continue_from) if tuning.continue_from else None,
-        ),
+        **{name: dataclasses.replace(group, **anchored_fields(group, READ[name])) for name, group in groups.items()},
     )
+
+
+def named_files(request: TrainingRequest) -> list[str]:
+    """All that a request reads: data, the model, where it is a name of the Hub too, an earlier result."""
+    values = [getattr(getattr(request, group), name, None) for group, names in READ.items() for name in names]
+    several = [name for value in values if isinstance(value, tuple) for name in value]
+    return [*several, request.model, *(value for value in values if isinstance(value, str))]
 
 
 def changes(old: RunRecord, new: RunRecord) -> list[str]:
@@ -137,8 +148,14 @@ def changes(old: RunRecord, new: RunRecord) -> list[str]:
     Data are compared by their rows' order and content, models by their files, wherever they lie now. --keep and
     --save-steps may change, and so may versions of packages (see `version_changes`) and the number of a GPU.
     """
+    if type(old.request) is not type(new.request):
+        return [f"--image was {worded(is_of_pictures(old))}, is {worded(is_of_pictures(new))}"]
     settings = setting_changes(old.request, new.request)
     return model_changes(old, new) + settings + placement_changes(old, new) + file_changes(old.files, new.files)
+
+
+def is_of_pictures(record: RunRecord) -> bool:
+    return isinstance(record.request, ImageFinetuneRequest)
 
 
 def refuse_changes(old: RunRecord, new: RunRecord) -> None:
@@ -160,15 +177,15 @@ def model_changes(old: RunRecord, new: RunRecord) -> list[str]:
     if old.fingerprint == new.fingerprint:
         return []
     before, now = flat(old.request.to_json()), flat(new.request.to_json())
-    renamed = [name for name in MODELS if before[name] != now[name]]
+    renamed = [name for name in MODELS if before.get(name) != now.get(name)]
     if renamed:
         return [f"{MODELS[name]} was {worded(before[name])}, is {worded(now[name])}" for name in renamed]
     if old.revision != new.revision:
         return [f"the revision of {new.request.model} was {old.revision}, is {new.revision}"]
-    return [f"the files of {new.request.tuning.continue_from or new.request.model} have changed"]
+    return [f"the files of {now.get('tuning.continue_from') or new.request.model} have changed"]
 
 
-def setting_changes(old: FinetuneRequest, new: FinetuneRequest) -> list[str]:
+def setting_changes(old: TrainingRequest, new: TrainingRequest) -> list[str]:
     before, now = flat(old.to_json()), flat(new.to_json())
     names = [name for name in now if name not in {*SAME_RESULT, *MODELS, *DATA} and before[name] != now[name]]
     return [f"{flag_of(name)} was {worded(before[name])}, is {worded(now[name])}" for name in names]

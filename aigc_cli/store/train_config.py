@@ -6,6 +6,9 @@
 
 A value means what it means on the command line: a relative path is relative to the working folder, not to the file,
 and ~ is the home folder.
+
+Of pictures (`image = true`) the file may also hold the tables of a new pipeline, below its options. Then `from-scratch` names
+the file itself, by its name or with any path to it.
 """
 
 from __future__ import annotations
@@ -24,10 +27,12 @@ from typing import Any, Literal
 from aigc_cli.core.engine import Dtype
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.finetune import DataChoice, FinetuneRequest, Optimization, Pace, Proof, Tuning
+from aigc_cli.core.finetune_image import Diffusion, ImageFinetuneRequest, ImageProof, ImageTuning, PictureChoice
 
-GROUPS = (DataChoice, Tuning, Optimization, Pace, Proof)
+OF_PICTURES = (PictureChoice, ImageTuning, Diffusion, ImageProof, ImageFinetuneRequest)
+OF_TEXTS = (DataChoice, Tuning, Optimization, Pace, Proof, FinetuneRequest)
 FLAGS = {"paths": "data", "continue_from": "continue"}  # where it is not the field's name
-SPELLINGS = {"metric": "metrics"}
+SPELLINGS = {"metric": "metrics", "sample_prompt": "sample_prompts"}
 MODES = {"raw": "raw", "instruct": "chat"}
 PATHS = {"data", "validation", "test", "output", "from_scratch", "continue"}
 TYPE_NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
@@ -48,12 +53,12 @@ class Option:
 
 
 def known_options() -> dict[str, Option]:
-    """By the names of their flags, with underscores."""
-    options = {"output": Option(str), "device": Option(str), "dtype": Option(str, choices=tuple(Dtype))}
+    """By the names of their flags, with underscores. Which of them are for texts or for pictures alone is told later."""
+    options = {"output": Option(str), "device": Option(str), "dtype": Option(str, choices=tuple(Dtype)), "image": Option(bool)}
     options |= {name: Option(bool) for name in MODES}
-    for group in (*GROUPS, FinetuneRequest):
+    for group in (*OF_PICTURES, *OF_TEXTS):  # texts have the more methods to choose from
         for name, hint in typing.get_type_hints(group).items():
-            if hint not in GROUPS and name != "mode":
+            if not dataclasses.is_dataclass(hint) and name != "mode":
                 options[FLAGS.get(name, name)] = option_of(hint)
     return options
 
@@ -86,8 +91,12 @@ def read_config(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: {error}", "mend the file: it should be TOML, such as learning_rate = 1e-4") from None
     options, found = known_options(), {}
+    tables = {key: value for key, value in values.items() if isinstance(value, dict)}
     for key, value in values.items():
-        name = SPELLINGS.get(key, key.replace("-", "_"))
+        name = key.replace("-", "_")
+        name = SPELLINGS.get(name, name)
+        if key in tables and values.get("image") is True and name not in options:
+            continue
         if name not in options:
             raise unknown_name(path, key, value, options)
         if name in found:
@@ -95,7 +104,20 @@ def read_config(path: Path) -> dict[str, Any]:
         found[name] = checked(path, key, value, options[name])
         if name in PATHS or name == "model":
             found[name] = expanded(found[name])
+    if tables:
+        found["from_scratch"] = itself(path, found.get("from_scratch"), next(iter(tables)))
     return with_mode(path, found)
+
+
+def itself(path: Path, from_scratch: str | None, table: str) -> str:
+    """The file with the tables of a pipeline, in whatever folder we are. Raises: UsageError where they would be passed over."""
+    if from_scratch is None:
+        message = f"{path}: its tables, such as [{table}], describe a new pipeline, and no from-scratch says to begin with one"
+        raise UsageError(message, f'write from-scratch = "{path.name}" above them, or leave them out')
+    if Path(from_scratch).name != path.name:
+        message = f"{path}: from-scratch names {from_scratch}, and this file has tables, such as [{table}], too"
+        raise UsageError(message, f'write from-scratch = "{path.name}", or leave them out')
+    return str(path)
 
 
 def with_mode(path: Path, values: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aigc_cli.core.sample import RowFormat, Split
 
@@ -55,3 +55,42 @@ class DataFacts:
     leaked: int = 0
     left_out: int = 0
     lengths: tuple[LengthBin, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureSplit:
+    """captions: different ones.  wordless: pictures that are learnt without words."""
+
+    rows: int
+    captions: int
+    wordless: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bucket:
+    """A size in pixels that training pictures are brought to, and how many of them."""
+
+    width: int
+    height: int
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureFacts:
+    """Counts of pictures, unless they say otherwise.
+
+    buckets: the fullest first.  sizes: the smallest and the largest training picture by its area, as width and height.
+    changes: how many were changed on opening, or are on their way to the autoencoder, by what is done to them.
+    cut_captions: captions of which the text encoders do not see the end.
+    duplicates: equal to a picture before.  leaked: training pictures that are also measured on.  left_out: bad rows, with --skip-bad.
+    """
+
+    files: tuple[DataFile, ...]
+    splits: dict[Split, PictureSplit]
+    buckets: tuple[Bucket, ...]
+    sizes: tuple[tuple[int, int], ...] = ()
+    changes: dict[str, int] = field(default_factory=dict)
+    cut_captions: int = 0
+    duplicates: int = 0
+    leaked: int = 0
+    left_out: int = 0

@@ -72,6 +72,7 @@ class Weights:
 
     total: all.  trained: those that move.  is_adapter: whether these stand beside the model's own.
     quantized: frozen ones held in 4 bits.  factored: rows and columns of trained matrices, for Adafactor.
+    inner: numbers in trained matrices that are neither embeddings nor the head, for Muon.
     head_is_trained: whether the matrix before the logits moves.
     """
 
@@ -81,6 +82,7 @@ class Weights:
     head_is_trained: bool
     quantized: int = 0
     factored: int = 0
+    inner: int = 0
     slow_adapters: SlowAdapters | None = None
 
 
@@ -156,8 +158,13 @@ def footprint(shape: Shape, weights: Weights, batch: Batch) -> Footprint:
 
 
 def optimizer_bytes(weights: Weights, optimizer: Optimizer) -> int:
-    """AdamW keeps two float32 moments, SGD one, Adafactor a number for each row and each column."""
-    numbers = {"adamw": 2 * weights.trained, "sgd": weights.trained, "adafactor": weights.factored}
+    """AdamW keeps two float32 moments, SGD one, Muon one of inner matrices, Adafactor a number for each row and each column."""
+    numbers = {
+        "adamw": 2 * weights.trained,
+        "muon": 2 * weights.trained - weights.inner,
+        "sgd": weights.trained,
+        "adafactor": weights.factored,
+    }
     return FLOAT32 * numbers[optimizer]
 
 

@@ -6,15 +6,17 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from aigc_cli.training.data_facts import DataFacts
+from aigc_cli.core.events import Planned
+from aigc_cli.training.data_facts import DataFacts, PictureFacts
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preflight:
     """A run as it would be.
 
-    sample: a row as the model will see it, in pieces of text and whether the loss is taken over them.
-    sample_origin: `file:line` of it.
+    mode: as in ModelFacts.
+    sample: a row as the model will see it, in pieces of text and whether the loss is taken over them; of a picture its caption.
+    sample_origin: `file:line` of it.  sample_size: width and height that a picture is brought to.
     memory: its parts by name, in bytes, the biggest moment of the run; none for a family whose memory cannot be told.
     free: bytes there are.
     seconds: an estimate, None where nothing was timed.
@@ -28,7 +30,7 @@ class Preflight:
     dtype: str
     trained_parameters: int
     total_parameters: int
-    data: DataFacts
+    data: DataFacts | PictureFacts
     sample: tuple[tuple[str, bool], ...]
     sample_origin: str
     memory: tuple[tuple[str, int], ...]
@@ -36,6 +38,7 @@ class Preflight:
     steps: int
     seconds: float | None
     advice: tuple[str, ...] = ()
+    sample_size: tuple[int, int] | None = None
 
     @property
     def total_memory(self) -> int | None:
@@ -45,6 +48,21 @@ class Preflight:
     def fits(self) -> bool | None:
         """None where that cannot be told."""
         return None if self.total_memory is None else self.total_memory <= self.free
+
+    def planned(self, *, rows: int, tokens: int | None = None, trained_tokens: int | None = None) -> Planned:
+        """What is about to happen, as an event. rows, tokens, trained_tokens: of one pass over the data."""
+        return Planned(
+            method=self.method,
+            trained_parameters=self.trained_parameters,
+            total_parameters=self.total_parameters,
+            rows=rows,
+            tokens=tokens,
+            trained_tokens=trained_tokens,
+            duplicates=self.data.duplicates,
+            steps=self.steps,
+            memory=self.total_memory or 0,
+            free=self.free,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object; memory as an object of bytes by part."""

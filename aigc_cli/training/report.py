@@ -10,7 +10,7 @@ from typing import Any, Literal
 from aigc_cli.core.errors import AigcError
 from aigc_cli.core.finetune import ADAPTER_METHODS
 from aigc_cli.core.sample import Origin
-from aigc_cli.training.data_facts import DataFacts
+from aigc_cli.training.data_facts import DataFacts, PictureFacts
 
 VERSION = 1
 LOWER_IS_BETTER = ("loss", "perplexity")
@@ -21,7 +21,7 @@ Figures = dict[str, dict[str, float]]  # by split and by name
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFacts:
-    """The model that training began with. mode: as in TextRequest, how its prompts were written."""
+    """The model that training began with. mode: "image", or as in TextRequest, how its prompts were written."""
 
     name: str
     revision: str | None
@@ -39,7 +39,7 @@ class ModelFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingFacts:
-    """How training went. tokens: seen in all, with repeats.  best_step: whose weights were kept, None for the last.
+    """How training went. tokens, pictures: seen in all, with repeats.  best_step: whose weights were kept, None for the last.
 
     estimated_memory, peak_memory: bytes, None where unknown.
     """
@@ -47,9 +47,11 @@ class TrainingFacts:
     seed: int
     steps: int
     epochs: float
-    tokens: int
+    tokens: int = 0
+    pictures: int = 0
     seconds: float
-    tokens_per_second: float
+    tokens_per_second: float = 0.0
+    pictures_per_second: float = 0.0
     finish_reason: FinishReason
     best_step: int | None = None
     estimated_memory: int | None = None
@@ -92,10 +94,20 @@ class AnswerPair:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HardRow:
-    """A row that the tuned model still finds unlikely: often a mistake in the data. loss: nats per token.
+class Sheet:
+    """What the model drew to the same prompts and seeds with the weights of a step. path: of a PNG, from the run's folder."""
 
-    line, row: as in Origin.
+    step: int
+    path: str
+    prompts: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardRow:
+    """A row that the tuned model still finds unlikely: often a mistake in the data. loss: nats per token, or a picture's.
+
+    line, row: as in Origin.  text: of the row, or the picture's caption.
     """
 
     file: str
@@ -132,10 +144,11 @@ class LabelScore:
 class RunReport:
     """What report.json holds. version: of this format.  created: ISO 8601, UTC.
 
-    versions: of aigc and what it runs on.  request: FinetuneRequest.to_json().
+    versions: of aigc and what it runs on.  request: its to_json().
     before, after: figures by split and name, on the base and on the result.
     searched: where `hardest` come from, None in the report of an older aigc.
     labels: of the answers after training.  signatures: how a metric was computed, by its name.
+    sheets: of the steps at which some were drawn, the first first.
     """
 
     version: int = VERSION
@@ -143,7 +156,7 @@ class RunReport:
     versions: dict[str, str]
     model: ModelFacts
     request: dict[str, Any]
-    data: DataFacts
+    data: DataFacts | PictureFacts
     training: TrainingFacts
     before: Figures
     after: Figures
@@ -155,6 +168,19 @@ class RunReport:
     curve: tuple[CurvePoint, ...] = ()
     evaluations: tuple[Measurement, ...] = ()
     cautions: tuple[str, ...] = ()
+    sheets: tuple[Sheet, ...] = ()
+
+    @property
+    def noun(self) -> str:
+        """What was learnt from."""
+        return "pictures" if isinstance(self.data, PictureFacts) else "rows"
+
+    @property
+    def proofs(self) -> tuple[Sheet, ...]:
+        """The sheet drawn before training and the one that the result drew; those of them there are."""
+        first = [sheet for sheet in self.sheets if not sheet.step]
+        last = [sheet for sheet in self.sheets if sheet.step and sheet.step == self.training.result_step]
+        return (*first[:1], *last[-1:])
 
     def to_json(self) -> dict[str, Any]:
         """Nested objects of plain values; `from_json` makes an equal report of it."""

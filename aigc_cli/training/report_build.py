@@ -6,10 +6,11 @@ import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import Any
 
-from aigc_cli.core.finetune import FinetuneRequest
-from aigc_cli.training.data_facts import DataFacts
+from aigc_cli.core.training_request import TrainingRequest
+from aigc_cli.training.data_facts import DataFacts, PictureFacts
 from aigc_cli.training.report import (
     AnswerPair,
     CurvePoint,
@@ -21,6 +22,7 @@ from aigc_cli.training.report import (
     ModelFacts,
     RunReport,
     Searched,
+    Sheet,
     TrainingFacts,
 )
 
@@ -30,9 +32,9 @@ LONGEST_CURVE = 1000  # points; the log has every step
 def build_report(
     events: Iterable[Mapping[str, Any]],
     *,
-    request: FinetuneRequest,
+    request: TrainingRequest,
     model: ModelFacts,
-    data: DataFacts,
+    data: DataFacts | PictureFacts,
     versions: Mapping[str, str],
     seconds: float,
     finish_reason: FinishReason,
@@ -49,14 +51,16 @@ def build_report(
     """
     log = list(events)
     steps = [event for event in log if event["event"] == "train_step"]
-    last: Mapping[str, Any] = steps[-1] if steps else {"step": 0, "epoch": 0.0, "tokens": 0, "tokens_per_second": 0.0}
+    last: Mapping[str, Any] = steps[-1] if steps else {"step": 0, "epoch": 0.0}
     training = TrainingFacts(
         seed=request.seed,
         steps=last["step"],
         epochs=last["epoch"],
         tokens=last.get("tokens") or 0,
+        pictures=last.get("pictures") or 0,
         seconds=seconds,
         tokens_per_second=last.get("tokens_per_second") or 0.0,
+        pictures_per_second=last.get("pictures_per_second") or 0.0,
         finish_reason=finish_reason,
         best_step=best_step,
         estimated_memory=estimated_memory,
@@ -80,7 +84,17 @@ def build_report(
         curve=tuple(thinned(steps)),
         evaluations=evaluations,
         cautions=tuple(dict.fromkeys(event["message"] for event in log if event["event"] == "warning")),
+        sheets=tuple(sheets(log)),
     )
+
+
+def sheets(log: Iterable[Mapping[str, Any]]) -> list[Sheet]:
+    """The last of each step, the first step first: a run that was stopped may have drawn some of them again."""
+    found = {event["step"]: event for event in log if event["event"] == "samples"}
+    return [
+        Sheet(step=step, path=f"samples/{PurePath(event['path']).name}", prompts=tuple(event["prompts"]), seeds=tuple(event["seeds"]))
+        for step, event in sorted(found.items())
+    ]
 
 
 def measurements(log: Iterable[Mapping[str, Any]]) -> Iterator[Measurement]:

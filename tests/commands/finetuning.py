@@ -15,7 +15,7 @@ from tests.conftest import Result, run_here
 
 FLOAT32 = ("--device", "cpu", "--dtype", "float32")
 BRIEF = (*FLOAT32, "--max-steps", "6", "--eval-steps", "3", "--batch-size", "4", "--samples", "1", "--max-new-tokens", "4")
-OF_THE_CLOCK = ("t", "tokens_per_second", "peak_memory")
+OF_THE_CLOCK = ("t", "tokens_per_second", "pictures_per_second", "peak_memory")
 IDS = torch.arange(40)[None]
 
 

@@ -213,7 +213,13 @@ def test_what_is_no_whole_model_is_told_with_what_to_name(run: Run, tmp_path: Pa
     assert f"name the whole of it: aigc image -m {folder}" in refusal(folder / "unet")
     write_files(tmp_path / "c", {"sd.safetensors": safetensors_of(SD1 | WHOLE)})
     assert f"it holds an image model: aigc image -m {tmp_path / 'c/sd.safetensors'}" in refusal(tmp_path / "c")
-    assert "it holds an adapter, which goes on top of a model: -m MODEL --adapter" in refusal(data / "models/lora-sd15-weapons")
+    if command != ("models", "show"):
+        assert "it holds an adapter, which goes on top of a model: -m MODEL --adapter" in refusal(data / "models/lora-sd15-weapons")
+
+
+def test_an_adapter_is_shown_for_what_it_is(run: Run, data: Path) -> None:
+    shown = cells(run("models", "show", data / "models/lora-sd15-weapons"))
+    assert (shown["modality"], shown["parameters"]) == (["image adapter"], ["797K"]), shown
 
 
 def test_a_clip_that_was_fetched_is_no_fault(run: Run, hub: HubServer) -> None:

@@ -4,6 +4,7 @@ import base64
 import re
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -38,7 +39,7 @@ class Page(HTMLParser):
 
 
 def test_the_page_loads_nothing_and_runs_nothing():
-    page = Page(report_html(training_report()))
+    page = Page(report_html(training_report(), Path()))
     assert len(page.addresses) == 4
     for address in page.addresses:
         head, _, data = address.partition(",")
@@ -49,7 +50,7 @@ def test_the_page_loads_nothing_and_runs_nothing():
 
 
 def test_whatever_a_model_says_is_text():
-    text = report_html(training_report())
+    text = report_html(training_report(), Path())
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert "<script" not in text
     assert "\x1b" not in text
@@ -57,7 +58,7 @@ def test_whatever_a_model_says_is_text():
 
 
 def test_it_holds_what_the_summary_does_and_no_folders():
-    text = report_html(training_report())
+    text = report_html(training_report(), Path())
     for expected in ("<title>builtin:text, tuned with LoRA: training report</title>", "3.914", "-2.714 better", "+41.5 points better"):
         assert expected in text
     for expected in ("北京是中国的首都，也是文化中心。", "数据.jsonl:17, loss 8.311", "正面|a_b", "nrefs:1|tok:zh", "0.0002", "2.13.0"):
@@ -70,13 +71,15 @@ def test_it_holds_what_the_summary_does_and_no_folders():
 
 
 def test_a_run_with_nothing_to_show_makes_a_page():
-    page = Page(report_html(training_report(before={}, after={}, answers=(), hardest=(), labels=(), curve=(), evaluations=(), cautions=())))
+    page = Page(
+        report_html(training_report(before={}, after={}, answers=(), hardest=(), labels=(), curve=(), evaluations=(), cautions=()), Path())
+    )
     assert page.addresses == []
 
 
 def test_a_model_in_a_folder_is_called_by_its_last_part():
     report = training_report()
-    text = report_html(training_report(model=type(report.model)(**{**vars(report.model), "name": "/home/someone/models/qwen"})))
+    text = report_html(training_report(model=type(report.model)(**{**vars(report.model), "name": "/home/someone/models/qwen"})), Path())
     assert re.search(r"<h1>qwen, tuned with LoRA</h1>", text)
     assert "someone" not in text
 
@@ -86,5 +89,5 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(AigcError, match="matplotlib, which is not installed") as error:
-        report_html(training_report())
+        report_html(training_report(), Path())
     assert error.value.hint == "pip install 'aigc-cli[plot]'"

@@ -11,7 +11,18 @@ import pytest
 
 from aigc_cli.core.errors import AigcError, UsageError
 from aigc_cli.core.finetune import DataChoice, Optimization, Pace, Proof, Tuning
-from aigc_cli.store.run_record import DataFile, changes, read_record, recorded_request, refuse_changes, version_changes, write_record
+from aigc_cli.core.finetune_image import Diffusion, ImageFinetuneRequest, ImageProof, ImageTuning, PictureChoice
+from aigc_cli.core.training_request import TrainingRequest
+from aigc_cli.store.run_record import (
+    DataFile,
+    changes,
+    named_files,
+    read_record,
+    recorded_request,
+    refuse_changes,
+    version_changes,
+    write_record,
+)
 from tests.store.records import REQUEST, record
 
 
@@ -37,6 +48,35 @@ def test_from_another_folder_the_recorded_paths_are_still_good(tmp_path: Path) -
     assert found.model == str(there / "models" / "小模型")
     write_record(tmp_path, record(request=dataclasses.replace(request, model="org/name"), working_folder=str(there)))
     assert recorded_request(tmp_path).model == "org/name"
+
+
+PICTURES = ImageFinetuneRequest(model="画", data=PictureChoice(paths=("图片",)))
+
+
+def test_a_run_on_pictures_is_remembered_as_one(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    request = dataclasses.replace(
+        PICTURES, tuning=ImageTuning(method="full", from_scratch="new.toml"), proof=ImageProof(sample_prompts=("猫",))
+    )
+    write_record(tmp_path, written := record(request=request, working_folder=str(there)))
+    assert read_record(tmp_path) == written
+    found = recorded_request(tmp_path)
+    assert isinstance(found, ImageFinetuneRequest)
+    assert (found.data.paths, found.tuning.from_scratch) == ((str(there / "图片"),), str(there / "new.toml"))
+    assert named_files(found) == [str(there / "图片"), "画", str(there / "new.toml")]
+
+
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        (PICTURES, []),
+        (dataclasses.replace(PICTURES, diffusion=Diffusion(average=0.999)), ["--average was not given, is 0.999"]),
+        (dataclasses.replace(PICTURES, proof=ImageProof(sample_prompts=("猫",))), ["--sample-prompt was not given, is 猫"]),
+        (REQUEST, ["--image was on, is off"]),
+    ],
+)
+def test_a_change_of_a_run_on_pictures_is_told_alike(now: TrainingRequest, words: list[str]) -> None:
+    assert changes(record(request=PICTURES), record(request=now)) == words
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '"text"', '{"format": 1}', "\udcff"])

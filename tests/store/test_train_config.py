@@ -57,7 +57,8 @@ def test_flags_by_name(tmp_path: Path) -> None:
 
 def test_every_field_of_the_request_can_be_set() -> None:
     assert {"data", "model", "output", "device", "seed", "val_split", "train_layers", "warmup", "keep", "samples"} <= known_options().keys()
-    assert not {"paths", "continue_from", "tuning", "mode"} & known_options().keys()
+    assert {"image", "resolution", "flip", "min_snr_gamma", "average", "sample_prompts", "train_text_encoder"} <= known_options().keys()
+    assert not {"paths", "continue_from", "tuning", "diffusion", "mode"} & known_options().keys()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from aigc_cli.core.errors import AigcError
-from aigc_cli.core.events import Answer, Evaluation
+from aigc_cli.core.events import Answer, Evaluation, SampleSheet
+from aigc_cli.training.data_facts import Bucket, DataFile, PictureFacts, PictureSplit
 from aigc_cli.training.report import VERSION, RunReport, compare, parse_report
 from aigc_cli.training.report_build import LONGEST_CURVE, build_report
 from tests.training_run import DATA, MODEL, REQUEST, STEPS, train_step, training_report
@@ -106,3 +107,21 @@ def test_the_step_of_the_result():
     training = training_report().training
     assert replace(training, best_step=None).result_step == STEPS
     assert replace(training, best_step=20).result_step == 20
+
+
+def test_a_report_on_pictures_goes_to_json_and_back():
+    facts = PictureFacts(
+        files=(DataFile(path="图片", sha256="ab", size=9, split="train"),),
+        splits={"train": PictureSplit(rows=9, captions=8)},
+        buckets=(Bucket(width=64, height=48, rows=9),),
+        changes={"turned upright": 2},
+    )
+    sheets = [SampleSheet(step=step, path=f"/somewhere/mine/samples/{step}.png", prompts=("猫",), seeds=(0,)) for step in (0, 2, 4)]
+    steps = [replace(train_step(step), tokens=None, tokens_per_second=None, pictures=4 * step, pictures_per_second=2.5) for step in (2, 4)]
+    report = built([sheets[0], steps[0], sheets[1], steps[1], sheets[2]], data=facts, best_step=2)
+    text = json.dumps(report.to_json())
+    read = parse_report(text.encode(), "report.json")
+    assert (json.dumps(read.to_json()), read.data, read.sheets) == (text, report.data, report.sheets)
+    assert (report.noun, report.training.pictures, report.training.pictures_per_second) == ("pictures", 16, 2.5)
+    assert [sheet.path for sheet in report.sheets] == ["samples/0.png", "samples/2.png", "samples/4.png"]
+    assert [sheet.step for sheet in report.proofs] == [0, 2]  # of the weights that were kept

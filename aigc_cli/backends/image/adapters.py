@@ -24,6 +24,7 @@ from aigc_cli.core.errors import ModelError
 Tensors = dict[str, torch.Tensor]
 FILE_NAMES = ("pytorch_lora_weights.safetensors", "adapter_model.safetensors")  # as diffusers and PEFT call them
 PEFT_CONFIG = "adapter_config.json"
+RUN_RECORD = "run.json"  # in the folder of aigc finetune
 PEFT_PREFIX = "base_model.model."
 DOWN = re.compile(r"(lora_A|lora_down|lora\.down|lokr_w1|lokr_w1_a)(\.default)?(\.weight)?$")  # one for every layer that is changed
 PREFIXES = ("unet.", "transformer.", "text_encoder", "lora_", "diffusion_model.", "model.diffusion_model.")
@@ -74,6 +75,8 @@ def adapter_file(path: Path) -> Path:
         if (path / name).is_file():
             return path / name
     files = sorted(path.glob("*.safetensors"))
+    if not files and (path / RUN_RECORD).exists():
+        raise ModelError(f"{path} holds a run that has no result yet", f"finish it first: aigc finetune --resume -o {path}")
     if len(files) != 1:
         raise ModelError(f"{path} holds {len(files)} files that could be the adapter", "name the .safetensors file itself")
     return files[0]

@@ -150,6 +150,7 @@ class Drawing:
 
 
 def to_image(picture: torch.Tensor) -> Image.Image:
-    """(3, H, W) from 0 to 1; what is no number is black."""
+    """(3, H, W) from 0 to 1; what is no number is black. A fourth channel is alpha, and lies on white."""
     levels = (picture.nan_to_num(0.0, 0.0, 0.0).clamp(0, 1) * 255).round().to(torch.uint8)
-    return Image.fromarray(levels.movedim(0, -1).cpu().contiguous().numpy())
+    image = Image.fromarray(levels.movedim(0, -1).cpu().contiguous().numpy())
+    return image if image.mode == "RGB" else Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")

@@ -40,7 +40,7 @@ class Learner(Generic[Goal]):
         self.trainable, self.masters, self.objective, self.placement, self.average = trainable, masters, objective, placement, average
         self.request = request
         self.accelerator = open_accelerator(placement, needs_autocast(trainable, placement))
-        optimizer = make_optimizer(masters.weights.values(), request.optimization)
+        optimizer = make_optimizer(masters.weights, request.optimization)
         self.optimizer: Any = self.accelerator.prepare_optimizer(optimizer, device_placement=False)
         objective.module.train()
         self.updater = Updater(

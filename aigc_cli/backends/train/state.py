@@ -21,7 +21,7 @@ def write_state(folder: Path, learner: Learner[Any], position: Position) -> None
     scaler = learner.accelerator.scaler
     save_file({name: weight.detach().contiguous() for name, weight in learner.masters.weights.items()}, folder / WEIGHTS)
     if learner.average:
-        save_file(learner.average.weights, folder / AVERAGE)
+        save_file({name: weight.contiguous() for name, weight in learner.average.weights.items()}, folder / AVERAGE)
     torch.save({"optimizer": learner.optimizer.state_dict(), "scaler": scaler.state_dict() if scaler else None}, folder / OPTIMIZER)
     torch.save(random_states.capture(learner.placement.device), folder / RANDOM)
     (folder / POSITION).write_text(json.dumps(position.to_json(), indent=2), "utf-8")

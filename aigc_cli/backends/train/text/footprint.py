@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
 from aigc_cli.backends.device import Placement, choose, memory_free
+from aigc_cli.backends.train.muon import is_inner_matrix
 from aigc_cli.backends.train.text.lora_linear import is_plain
 from aigc_cli.backends.train.text.methods import decoder_layers, prepare
 from aigc_cli.core.errors import OutOfMemoryError
@@ -172,6 +173,7 @@ def count_weights(config: Any, tuning: Tuning) -> Weights:
     with torch.device("meta"):
         trainable = prepare(model, replace(tuning, continue_from=None), seed=0)
     trained = list(trainable.parameters.values())
+    inner = [weight.numel() for name, weight in trainable.parameters.items() if is_inner_matrix(name, weight)]
     frozen = [layer.weight for layer in matrices(model) if layer is not head and not layer.weight.requires_grad]
     return Weights(
         total=trainable.total,
@@ -180,6 +182,7 @@ def count_weights(config: Any, tuning: Tuning) -> Weights:
         head_is_trained=bool(head.weight.requires_grad),
         quantized=sum(weight.numel() for weight in frozen) if tuning.method == "qlora" else 0,
         factored=sum(sum(parameter.shape) if parameter.ndim > 1 else parameter.numel() for parameter in trained),
+        inner=sum(inner),
         slow_adapters=slow_adapters(model, tuning),
     )
 
