@@ -81,7 +81,8 @@ def test_the_method_of_the_earlier_result_holds(full_run: Path, more: Path) -> N
 def test_a_continued_run_can_be_resumed(lora_run: Path, more: Path) -> None:
     options = (more, "--continue", lora_run, "-o", Path.cwd() / "mine", *BRIEF, "--save-steps", "2")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("aigc_cli.backends.train.text.measure.TextMeasurer.hardest", lambda self: (_ for _ in ()).throw(OSError("pulled plug")))
+        hardest = "aigc_cli.backends.train.text.measure.TextMeasurer.hardest"
+        patch.setattr(hardest, lambda self: (_ for _ in ()).throw(OSError("pulled plug")))
         with pytest.raises(AssertionError, match="pulled plug"):
             finetune(*options)
     finetune("--resume", "-o", "mine")
