@@ -132,9 +132,9 @@ def install(patch: pytest.MonkeyPatch, folder: Path) -> type[FakeImageEngine]:
         yield from ()
         return ModelSource(name=name, kind="diffusers", path=folder)
 
-    folder.mkdir(exist_ok=True)
-    (folder / "model_index.json").write_text("{}")
-    (folder / "unet.safetensors").write_bytes(b"weights")
+    (folder / "unet").mkdir(parents=True, exist_ok=True)
+    (folder / "model_index.json").write_text('{"unet": ["diffusers", "UNet2DConditionModel"]}')
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"weights")
     patch.setattr("aigc_cli.commands.image_run.resolve_image", resolve)
     patch.setitem(__import__("aigc_cli.backends").backends.ENGINES["image"], "diffusers", "tests.fake_image:FakeImageEngine")
     patch.setenv("AIGC_IMAGE_MODEL", "tiny")

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from aigc_cli.core.elision import elided
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.sampler_names import check_sampler
 from aigc_cli.data.row import BadRowError, kind_of
@@ -106,8 +107,12 @@ def number(cell: Cell) -> float:
 
 def existing_file(folder: Path, cell: Cell) -> Path:
     path = folder / Path(filled_text(cell)).expanduser()
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
+    try:
+        is_there = path.is_file()
+    except OSError as error:  # a name that is too long
+        raise ValueError(f"{elided(path)}: {(error.strerror or str(error)).lower()}") from None
+    if not is_there:
+        raise ValueError(f"{elided(path)}: no such file")
     return path
 
 

@@ -33,6 +33,7 @@ class Record:
     status: "done" with what lies on disk: file (its name in the folder), size (bytes), sha256, width, height; "failed" with a message;
     "rejected" for one that was drawn and, by its score, not kept.
     base_seed: of the run that drew it, to go on with where none is given.  time: when, in UTC.
+    no_metadata: the file does not tell how it was made.
     """
 
     index: int
@@ -49,6 +50,7 @@ class Record:
     base_seed: int | None = None
     size: int | None = None
     sha256: str | None = None
+    no_metadata: bool | None = None
     time: str = field(default_factory=now)
 
     def to_line(self) -> bytes:
@@ -60,7 +62,17 @@ STATUSES = ("done", "failed", "rejected")
 FIELDS = {each.name for each in dataclasses.fields(Record)}
 
 
-def drawn(item: Item, file: str, content: bytes, *, width: int, height: int, base_seed: int, score: float | None = None) -> Record:
+def drawn(
+    item: Item,
+    file: str,
+    content: bytes,
+    *,
+    width: int,
+    height: int,
+    base_seed: int,
+    score: float | None = None,
+    no_metadata: bool | None = None,
+) -> Record:
     """The record of a picture that is to be saved. content: of its file, whole."""
     return Record(
         index=item.index,
@@ -76,6 +88,7 @@ def drawn(item: Item, file: str, content: bytes, *, width: int, height: int, bas
         base_seed=base_seed,
         size=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
+        no_metadata=no_metadata,
     )
 
 
@@ -107,16 +120,20 @@ def without_file(
 
 
 def append(folder: Path, record: Record) -> None:
+    """As append_line."""
+    append_line(folder / NAME, record.to_line())
+
+
+def append_line(path: Path, line: bytes) -> None:
     """Outlasts a power cut once it returns. A line that an earlier kill tore is cut off first. Raises: OSError."""
-    path = folder / NAME
     is_new = not path.exists()
     with path.open("ab+") as file:
         cut_torn_line(file)
-        file.write(record.to_line())
+        file.write(line)
         file.flush()
         os.fsync(file.fileno())
     if is_new:
-        sync_folder(folder)
+        sync_folder(path.parent)
 
 
 def cut_torn_line(file: BinaryIO) -> None:
@@ -177,10 +194,10 @@ def find_done(folder: Path, records: Iterable[Record], keys: Container[str]) -> 
     return whole
 
 
-def files_there(folder: Path, records: Iterable[Record]) -> list[str]:
-    """The names of all pictures that lie in the folder with the sizes that they were written with; no more of them is looked at."""
+def pictures_there(folder: Path, records: Iterable[Record]) -> dict[str, Record]:
+    """All pictures that lie in the folder with the sizes that they were written with, by name; no more of them is looked at."""
     latest = {record.file: record for record in records if record.file}
-    return sorted(name for name, record in latest.items() if size_of(folder, record) == record.size)
+    return {name: latest[name] for name in sorted(latest) if size_of(folder, latest[name]) == latest[name].size}
 
 
 def size_of(folder: Path, record: Record) -> int | None:

@@ -63,9 +63,9 @@ def image(
 
         render_results(events, screen)
     elif options.json:
-        from aigc_cli.render.jsonl import render_json
+        from aigc_cli.render.jsonl import render_json, since_loaded
 
-        render_json(events, screen)
+        render_json(since_loaded(events), screen)
     else:
         from aigc_cli.render.images import render_images
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from aigc_cli.batch import manifest
@@ -15,11 +14,11 @@ from aigc_cli.batch.plan import Item
 from aigc_cli.commands.image_draw import Failure, Picture, Rejected
 from aigc_cli.commands.image_order import STDOUT, FileStyle, Order
 from aigc_cli.commands.image_recipes import Recipes
-from aigc_cli.core.errors import AigcError, UsageError
+from aigc_cli.core.errors import UsageError
 from aigc_cli.core.events import ImageFailed, ImageRejected, ImageSaved, Loaded
 from aigc_cli.pictures import names
 from aigc_cli.pictures.metadata import encode_picture
-from aigc_cli.store.durable import met_full_disk
+from aigc_cli.store.durable import room_wanted
 
 SHEET, PAGE = "grid", "index.html"
 PICTURES_A_SHEET = 100
@@ -67,8 +66,9 @@ class Folder:
             return None
         content = encoded(picture, self.style, self.recipes, loaded)
         size = {"width": picture.pixels.width, "height": picture.pixels.height}
+        bare = None if self.style.has_metadata else True
         name = self.free[item.filename].pop(0) if self.is_choice and item.filename else self.names[item.index]
-        record = manifest.drawn(item, name, content, base_seed=self.seed, score=picture.score, **size)
+        record = manifest.drawn(item, name, content, base_seed=self.seed, score=picture.score, no_metadata=bare, **size)
         with room_wanted(self.path):
             save(self.path, record, content)
         self.done[item.key] = record
@@ -165,19 +165,6 @@ def told_failed(failure: Failure) -> ImageFailed:
         prompt=item.request.prompt,
         origin=item.origin or None,
     )
-
-
-@contextmanager
-def room_wanted(folder: Path) -> Iterator[None]:
-    """Raises: AigcError in place of the OSError of a full disk."""
-    try:
-        yield
-    except OSError as error:
-        if met_full_disk(error, folder):
-            raise AigcError(
-                f"no room is left in {folder}", "make room, and give the same command again: what is done stays done"
-            ) from error
-        raise
 
 
 def sheet_names(pictures: int, style: FileStyle) -> list[str]:

@@ -106,7 +106,9 @@ class BatchOptions:
     prompts: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="Prompts: .txt, .csv, .tsv, .json, .jsonl; - is stdin. Begun again, it goes on.", rich_help_panel=BATCH
+            metavar="FILE",
+            help="Prompts: .txt (without lines that begin with #), .csv, .tsv, .json, .jsonl; - is stdin. Begun again, it goes on.",
+            rich_help_panel=BATCH,
         ),
     ] = None
     n: Annotated[int | None, typer.Option("-n", help="Pictures of each prompt.", rich_help_panel=BATCH)] = None

@@ -10,7 +10,7 @@ from typing import Any
 
 from aigc_cli.batch.rows import PromptRow
 from aigc_cli.core.engine import Dtype
-from aigc_cli.core.errors import UsageError
+from aigc_cli.core.errors import AigcError, UsageError
 from aigc_cli.core.image import ImageEngineOptions
 from aigc_cli.pictures.metadata import read_recipe
 from aigc_cli.pictures.recipe import LORA, Part, Recipe, model_argument, request_settings
@@ -42,9 +42,12 @@ def read_replay(
 ) -> Replay:
     """What the command line gives goes before what the picture tells. varied: options that it gives several values for.
 
-    Raises: AigcError for a picture that does not tell how it was made; UsageError where it was made with a file that is not there.
+    Raises: UsageError for a picture that does not tell how it was made, or was made with a file that is not there.
     """
-    recipe, remarks = read_recipe(path)
+    try:
+        recipe, remarks = read_recipe(path)
+    except AigcError as error:  # here it is bad input, also where a picture is whole and only says nothing
+        raise UsageError(error.message, error.hint) from error
     settings = {name: value for name, value in request_settings(recipe).items() if name not in varied}
     settings.pop("seed", None)
     own_seed = None if "seed" in varied else recipe.seed

@@ -12,7 +12,7 @@ from typing import Any
 
 from aigc_cli.backends import open_image_engine
 from aigc_cli.batch.columns import image_columns
-from aigc_cli.batch.manifest import Record, files_there, read_records
+from aigc_cli.batch.manifest import Record, pictures_there, read_records
 from aigc_cli.batch.output_folder import hold_output
 from aigc_cli.batch.plan import Item, check_row, groups
 from aigc_cli.batch.rows import PromptRow, read_rows
@@ -22,7 +22,7 @@ from aigc_cli.commands.image_draw import Drawer, Failure, Outcome, Picture, Reje
 from aigc_cli.commands.image_files import Folder, Stdout, refuse_taken_names, saved, told_rejected
 from aigc_cli.commands.image_inputs import InputPictures
 from aigc_cli.commands.image_order import Order
-from aigc_cli.commands.image_plan import Plan, make_plan, settled
+from aigc_cli.commands.image_plan import Plan, kept_otherwise, left_over, make_plan, settled
 from aigc_cli.commands.image_sheets import write_page, write_sheets
 from aigc_cli.core.errors import AigcError, ExitStatus, UsageError
 from aigc_cli.core.events import Caution, Done, Event, ImageSaved, ImagesPlanned, Progress
@@ -54,8 +54,8 @@ def run(order: Order, write: Callable[[bytes], None]) -> Iterator[Event]:
     started = time.perf_counter()
     for remark in order.remarks:
         yield Caution(message=remark)
-    rows = yield from read_order(order)
     with hold_output(order.folder) if order.folder else nullcontext():
+        rows = yield from read_order(order)
         with leaving_at_once():
             source = yield from resolve_image(order.model, assume_yes=order.assume_yes, confirm=terminal_confirm())
             clip = yield from resolved_clip(order)
@@ -99,7 +99,8 @@ def draw_plan(
     order = plan.order
     earlier = [as_planned(done[item.key], item) for item in plan.items if item.key in done]
     there = [record for record in earlier if record.file]
-    yield ImagesPlanned(pictures=plan.kept, done=len(there), seed=plan.seed)
+    yield ImagesPlanned(pictures=plan.kept, done=len(there), seed=plan.seed, is_seed_new=plan.is_seed_new)
+    yield from kept_otherwise(there, order.style.has_metadata)
     for record in earlier:
         assert order.folder
         yield saved(order.folder, record, was_there=True) if record.file else told_rejected(record, was_there=True)
@@ -263,11 +264,14 @@ def given_up(failure: Failure, plan: Plan, target: Folder | Stdout, failures: li
 
 
 def show_together(plan: Plan, target: Folder, records: Sequence[Record]) -> Iterator[Event]:
-    """The sheet of this run's pictures, in the order of the plan, and the page of all in the folder."""
+    """The sheet of this run's pictures, in the order of the plan, and the page of all in the folder; which of those are not its own."""
     order, files = plan.order, target.files(plan.items)
+    everything = (*records, *target.done.values())
+    if order.prompts:
+        yield from left_over(plan, target.path, everything)
     if order.grid and files:
         matrix = order.common.matrix
         columns = len({repr(point[last]) for point in matrix}) if (last := next(reversed([*matrix[0]]), None)) else None
         yield from write_sheets(target.path, files, order.style, columns)
-    if order.webpage and (everything := files_there(target.path, (*records, *target.done.values()))):
-        yield from write_page(target.path, [target.path / name for name in everything])
+    if order.webpage and (names := pictures_there(target.path, everything)):
+        yield from write_page(target.path, [target.path / name for name in names])

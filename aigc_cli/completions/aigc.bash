@@ -39,7 +39,7 @@ _aigc_options() {
         'finetune') echo '-m --model --device --dtype --yes --validation --test --val-split --test-split --raw --instruct --train-on --max-length --packing --skip-bad --method --freeze-layers --train-layers --lora-rank --lora-alpha --lora-dropout --target-modules --from-scratch --vocab-size --continue --optimizer --learning-rate --schedule --warmup --decay --weight-decay --max-grad-norm --label-smoothing --gradient-checkpointing --epochs --max-steps --batch-size --gradient-accumulation-steps --eval-steps --save-steps --keep --early-stopping-patience --seed --samples --metric --metric-samples --max-eval-samples --max-new-tokens -o --output --config --dry-run --resume --overwrite --tensorboard --html --json -q --quiet -v --verbose --traceback -h --help' ;;
         'show') echo '--json -q --quiet -v --verbose --traceback -h --help' ;;
         'grid') echo '-o --output --json -q --quiet -v --verbose --traceback --columns --cell --captions --no-captions --overwrite -h --help' ;;
-        'upscale') echo '-o --output --json -q --quiet -v --verbose --traceback --scale -m --model --tile --device --dtype --overwrite -h --help' ;;
+        'upscale') echo '-o --output --json -q --quiet -v --verbose --traceback --scale -m --model --tile --device --dtype --overwrite --skip-bad -h --help' ;;
         'export') echo '--to -o --output --json -q --quiet -v --verbose --traceback -m --model --dtype --gguf-type --overwrite --yes -h --help' ;;
         'report') echo '--json -q --quiet -v --verbose --traceback --html -h --help' ;;
         'doctor') echo '--json -q --quiet -v --verbose --traceback -h --help' ;;

@@ -206,7 +206,7 @@ _aigc_command_image() {
         '(--outpaint)--outpaint=[Pixels to add on every side.]:outpaint: ' \
         '(--control-image)--control-image=[Picture that the ControlNet follows.]:control-image:_files' \
         '(--control-scale)--control-scale=[How closely.]:control-scale: ' \
-        '(--prompts)--prompts=[Prompts\: .txt, .csv, .tsv, .json, .jsonl; - is stdin. Begun again, it goes on.]:prompts: ' \
+        '(--prompts)--prompts=[Prompts\: .txt (without lines that begin with #), .csv, .tsv, .json, .jsonl; - is stdin. Begun again, it goes on.]:prompts: ' \
         '(-n)-n[Pictures of each prompt.]:n: ' \
         '*--matrix=[Every combination of values; repeatable.]:matrix: ' \
         '*--wildcards=[Where __animal__ finds animal.txt; repeatable.]:wildcards:_files' \
@@ -324,8 +324,8 @@ _aigc_command_show() {
 
 _aigc_command_grid() {
     _arguments -s -S \
-        '(-o --output)-o[The sheet to write\: .png, .jpg or .webp.]:output:_files' \
-        '(-o --output)--output=[The sheet to write\: .png, .jpg or .webp.]:output:_files' \
+        '(-o --output)-o[The sheet\: .png, .jpg or .webp; - is stdout.]:output:_files' \
+        '(-o --output)--output=[The sheet\: .png, .jpg or .webp; - is stdout.]:output:_files' \
         '(--json)--json[Events as JSON lines on stdout.]' \
         '(-q --quiet)-q[No notes on stderr.]' \
         '(-q --quiet)--quiet[No notes on stderr.]' \
@@ -359,6 +359,7 @@ _aigc_command_upscale() {
         '(--device)--device=[auto, cpu, cuda, cuda\:N or mps.]:device:(auto cpu cuda mps)' \
         '(--dtype)--dtype=[Number format of the model'\''s weights.]:dtype:(auto float32 bfloat16 float16)' \
         '(--overwrite)--overwrite[Replace files that are there.]' \
+        '(--skip-bad)--skip-bad[Leave bad pictures out, and say which.]' \
         '(-h --help)-h[Show this message and exit.]' \
         '(-h --help)--help[Show this message and exit.]' \
         '*:file:_files'

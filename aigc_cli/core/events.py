@@ -92,6 +92,14 @@ class Caution(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Remark(Event):
+    """Something for those who asked for more; said on stderr with --verbose."""
+
+    event: ClassVar[str] = "remark"
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Planned(Event):
     """What training is about to do, before its weights are read. rows, tokens, trained_tokens: of one pass over the data.
 
@@ -186,12 +194,16 @@ class ImageStep(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ImagesPlanned(Event):
-    """What a run is to draw: `pictures` in all, of which `done` are there from an earlier run. seed: of its first row."""
+    """What a run is to draw: `pictures` in all, of which `done` are there from an earlier run.
+
+    seed: of its first row.  is_seed_new: it was drawn for this run, and nobody but the run knows it.
+    """
 
     event: ClassVar[str] = "images_planned"
     pictures: int
     done: int
     seed: int
+    is_seed_new: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import regex
 
+from aigc_cli.core.elision import elided
 from aigc_cli.core.errors import UsageError
 
 TEMPLATE = "{index:04d}-{slug}-{seed}"
@@ -62,9 +63,9 @@ def check_template(template: str) -> None:
                 raise UsageError(f"the file name template has no field {{{field}}}", known)
         name = template.format_map(SAMPLES)
     except (ValueError, KeyError, IndexError) as error:
-        raise UsageError(f"the file name template {template!r} cannot be filled in: {error}", known) from None
+        raise UsageError(f"the file name template {elided(template)!r} cannot be filled in: {error}", known) from None
     if fault := fault_of(name):
-        raise UsageError(f"the file name template {template!r} {fault}", f"for example {TEMPLATE}")
+        raise UsageError(f"the file name template {elided(template)!r} {fault}", f"for example {TEMPLATE}")
 
 
 def fill_in(template: str, values: Mapping[str, Any], suffix: str) -> str:
@@ -95,9 +96,11 @@ def check_name(name: str, suffix: str, origin: str) -> str:
     if ending in SUFFIXES_OF[suffix]:
         stem = stem[: -len(ending)]
     elif any(ending in endings for endings in SUFFIXES_OF.values()):
-        raise UsageError(f"{where}: {name!r} ends in {ending}, but {suffix} files are written", "leave out the ending, or see --format")
+        raise UsageError(
+            f"{where}: {elided(name)!r} ends in {ending}, but {suffix} files are written", "leave out the ending, or see --format"
+        )
     if fault := fault_of(stem):
-        raise UsageError(f"{where}: {name!r} {fault}", f"for example {fill_in('{slug}', {'prompt': Path(stem).name}, suffix)}")
+        raise UsageError(f"{where}: {elided(name)!r} {fault}", f"for example {fill_in('{slug}', {'prompt': Path(stem).name}, suffix)}")
     return stem + suffix
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import warnings
 import zlib
@@ -13,6 +14,7 @@ from typing import cast
 
 from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
+from aigc_cli.core.elision import elided
 from aigc_cli.core.errors import UsageError
 
 # not every format that Pillow knows: its reader of EPS starts another program
@@ -46,22 +48,26 @@ def open_picture(path: Path) -> tuple[Image.Image, tuple[str, ...]]:
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Stands around all that reads the file. Raises: UsageError for whatever goes wrong with it."""
+    name = elided(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             yield
     except FileNotFoundError:
-        raise UsageError(f"there is no file {path}", "check the path") from None
+        is_pattern = any(char in path.name for char in "*?[")
+        raise UsageError(f"there is no file {name}", "no file's name fits the pattern" if is_pattern else "check the path") from None
     except IsADirectoryError:
-        raise UsageError(f"{path} is a folder, not a picture", "name the files in it") from None
+        raise UsageError(f"{name} is a folder, not a picture", "name the files in it") from None
     except PermissionError:
-        raise UsageError(f"{path} may not be read", "give yourself the right to read it") from None
+        raise UsageError(f"{name} may not be read", "give yourself the right to read it") from None
     except Image.DecompressionBombError:
-        raise UsageError(f"{path} has more than {PIXEL_LIMIT // 10**6} million pixels", "make it smaller with another program") from None
+        raise UsageError(f"{name} has more than {PIXEL_LIMIT // 10**6} million pixels", "make it smaller with another program") from None
     except UnidentifiedImageError:
-        raise UsageError(f"{path} is no picture that aigc can read", TAKEN) from None
+        raise UsageError(f"{name} is no picture that aigc can read", TAKEN) from None
     except OF_A_BAD_FILE as error:
-        raise UsageError(f"{path} is damaged: {str(error) or type(error).__name__}", "get it again from where it came from") from error
+        if isinstance(error, OSError) and error.errno is not None:  # the system's; a decoder's has no number
+            raise UsageError(f"{name} cannot be read: {os.strerror(error.errno).lower()}", "check the path") from error
+        raise UsageError(f"{name} is damaged: {str(error) or type(error).__name__}", "get it again from where it came from") from error
 
 
 def open_file(path: Path) -> ImageFile.ImageFile:

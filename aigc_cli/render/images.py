@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from aigc_cli.core.errors import AigcError
+from aigc_cli.core.errors import AigcError, UsageError
 from aigc_cli.core.events import Done, Event, ImageFailed, ImageRejected, ImageSaved, ImagesPlanned, ImageStep, Progress
 from aigc_cli.core.image import Previews
+from aigc_cli.core.leaving import before_leaving
 from aigc_cli.core.units import format_duration
 from aigc_cli.render.half_blocks import half_blocks
 from aigc_cli.render.output import Output, stderr_columns
@@ -47,30 +48,32 @@ def render_images(events: Iterable[Event], output: Output, *, preview: Previews)
     view = ImagesView(output, preview)
     done, rejected = None, 0
     try:
-        for event in events:
-            match event:
-                case ImageStep():
-                    view.step(event)
-                case ImageSaved() if event.was_there:
-                    view.write_path(event)
-                case ImageSaved():
-                    view.saved(event)
-                case ImagesPlanned():
-                    view.planned(event)
-                case ImageRejected():
-                    rejected += 1
-                    output.detail(f"seed {event.seed} scores {event.score:.3f} and is not kept")
-                case ImageFailed():
-                    output.caution(failed_line(event), event.hint)
-                case Progress() if event.unit == PICTURES:
-                    view.pace.batch(event)
-                case Done():
-                    done = event
-                case _:
-                    show_remark(event, output)
-    except BaseException:
+        with before_leaving(view.broken_off):
+            for event in events:
+                match event:
+                    case ImageStep():
+                        view.step(event)
+                    case ImageSaved() if event.was_there:
+                        view.write_path(event)
+                    case ImageSaved():
+                        view.saved(event)
+                    case ImagesPlanned():
+                        view.planned(event)
+                    case ImageRejected():
+                        rejected += 1
+                        output.detail(f"seed {event.seed} scores {event.score:.3f} and is not kept")
+                    case ImageFailed():
+                        output.caution(failed_line(event), event.hint)
+                    case Progress() if event.unit == PICTURES:
+                        view.pace.batch(event)
+                    case Done():
+                        done = event
+                    case _:
+                        show_remark(event, output)
+    except BaseException as error:
         output.clear_progress()
-        view.broken_off()
+        if not isinstance(error, UsageError):  # which comes before anything is drawn, and needs other input
+            view.broken_off()
         raise
     finally:
         output.clear_progress()
@@ -159,9 +162,13 @@ class ImagesView:
             self.output.note(f"{count_of(event.pictures)}{there}, seed {event.seed}")
 
     def broken_off(self) -> None:
-        """Says how to go on, if something is done and something left to draw."""
-        if self.plan and self.pace.saved and (done := self.plan.done + self.pace.saved) < self.plan.pictures:
+        """Says how to go on, if something is done and something left to draw; if nothing is, the seed that nobody knows yet."""
+        if self.plan is None:
+            return
+        if self.pace.saved and (done := self.plan.done + self.pace.saved) < self.plan.pictures:
             self.output.note(f"{done} of {self.plan.pictures} pictures are done; the same command with --seed {self.plan.seed} goes on")
+        elif not self.pace.saved and self.plan.is_seed_new:
+            self.output.note(f"nothing was saved; with --seed {self.plan.seed} the same command draws the same")
 
     def step(self, event: ImageStep) -> None:
         self.pace.step(event)

@@ -105,6 +105,16 @@ def test_events_are_told_as_json() -> None:
     assert "aigc" not in result.stderr
 
 
+def test_times_in_json_count_from_the_loaded_weights_on_through_all_groups() -> None:
+    events = draw("fox", "-n", 2, "--batch-size", 1, "--width", 100, "--seed", 7, "--json").events
+    at = next(number for number, event in enumerate(events) if event["event"] == "loaded")
+    times = [event["t"] for event in events[at + 1 :]]
+    assert {"warning", "image_step", "image", "done"} <= {event["event"] for event in events[at + 1 :]}
+    assert events[at]["t"] == 0.0
+    assert times == sorted(times)
+    assert 0 < times[0] < times[-1] <= events[-1]["seconds"]
+
+
 def test_previews_in_json_when_they_are_asked_for() -> None:
     steps = [event for event in draw("fox", "--seed", 7, "--json", "--preview", "every").events if event["event"] == "image_step"]
     assert [Image.open(io.BytesIO(base64.b64decode(step["preview"]))).size for step in steps] == [(8, 8)] * 4

@@ -153,9 +153,60 @@ def test_a_second_run_on_the_folder(run: Run, fake_image: Fake) -> None:
     holder = subprocess.Popen([sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
     assert holder.stdout is not None
     assert holder.stdout.readline() == b"held\n"
-    result = run("image", "fox", "--seed", 7)
+    (OUT / "rejects.jsonl").write_text("the other run's")
+    prompts = write("rows.csv", "prompt,steps\n狐狸,4\n猫,abc\n")
+    result = run("image", "--prompts", prompts, "--skip-bad", "--seed", 7)
     assert (result.status, f"another run holds out (process {holder.pid})" in result.stderr) == (75, True)
     assert not fake_image.opened
+    assert (OUT / "rejects.jsonl").read_text() == "the other run's"
     holder.kill()
     holder.communicate()
     draw("fox", "--seed", 7)  # a killed holder holds nothing
+
+
+def test_what_is_there_with_metadata_keeps_it_and_that_is_said() -> None:
+    draw("fox", "-n", 2, "--seed", 7)
+    said = draw("fox", "-n", 3, "--seed", 7, "--no-metadata").stderr
+    assert "2 of the 2 pictures that are there already were written with metadata and stay so" in said
+    assert "were written" not in draw("fox", "-n", 2, "--seed", 7).stderr
+    said = draw("fox", "-n", 3, "--seed", 7).stderr
+    assert "1 of the 3 pictures that are there already were written without metadata and stay so" in said
+
+
+def test_pictures_of_rows_that_changed_are_told() -> None:
+    draw("by itself", "--seed", 7)
+    draw("--prompts", write("other.txt", "owl\n"), "--seed", 7)
+    draw("--prompts", write("rows.txt", "狐狸\ncat\ndog\n"), "--seed", 7)
+    write("rows.txt", "狐狸\na black cat\ndog\n")
+    said = draw("--prompts", "./rows.txt", "--seed", 7).stderr
+    assert "out still holds what earlier runs drew from rows.txt and this one has no row for: 1 (0002-cat-8.png)" in said
+    assert "out/manifest.jsonl lists them" in said
+    (OUT / "0002-cat-8.png").unlink()
+    assert "still holds" not in draw("--prompts", "rows.txt", "--seed", 7).stderr
+
+
+def test_a_file_on_top_of_the_model_counts_with_what_is_read_beside_it() -> None:
+    Path("parts").mkdir()
+    for name in ("lora.safetensors", "net.safetensors", "词.pt", "adapter_config.json", "config.json"):
+        (Path("parts") / name).write_bytes(b"{}")
+
+    def is_drawn(*options: str) -> bool:
+        draw("fox", "--seed", 7, *options)
+        return drawn() != []
+
+    options = {"adapter_config.json": ("--adapter", "parts/lora.safetensors"), "config.json": ("--controlnet", "parts/net.safetensors")}
+    for config, option in options.items():
+        assert (is_drawn(*option), is_drawn(*option)) == (True, False)
+        (Path("parts") / config).write_text('{"lora_alpha": 8}')
+        assert (is_drawn(*option), is_drawn(*option)) == (True, False)
+    assert (is_drawn("--embedding", "parts/词.pt"), is_drawn("--embedding", "parts/词.pt")) == (True, False)
+    Path("parts/词.pt").rename("parts/另一个.pt")
+    assert is_drawn("--embedding", "parts/另一个.pt")  # its name may be its word
+
+
+def test_what_lies_beside_the_parts_of_a_model_draws_nothing_again(tmp_path: Path) -> None:
+    draw("fox", "--seed", 7)
+    drawn()
+    (tmp_path / "model" / "notes.txt").write_text("good one")
+    draw("fox", "--seed", 7)
+    assert drawn() == []

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import PngImagePlugin
 
 from aigc_cli.core.errors import UsageError
 from tests.commands.imaging import OUT, draw, drawn, names, picture, records, refused, write
-from tests.conftest import Result
+from tests.conftest import Result, run_here
 from tests.fake_image import FakeImageEngine
 
 Run = Callable[..., Result]
@@ -45,6 +46,8 @@ pytestmark = pytest.mark.usefixtures("fake_image")
         ),
         ("rows.csv", "prompt,filename\nfox,CON\n", "rows.csv:2: filename: 'CON' is the name of a device on Windows"),
         ("rows.csv", "prompt,filename\nfox," + "狐" * 100 + "\n", "takes 300 bytes, 240 are the limit"),
+        ("rows.csv", "prompt,filename\nfox," + "狐" * 100 + "\n", f"filename: '{'狐' * 50}…{'狐' * 20}' takes"),
+        ("rows.csv", "prompt,init_image\nfox," + "a" * 300 + "\n", f"rows.csv:2: init_image: {'a' * 50}…{'a' * 20}: file name too long"),
         ("rows.csv", "prompt,filename\nfox,a.jpg\n", "ends in .jpg, but .png files are written"),
         ("rows.txt", "a {red|blue house\n", "rows.txt:1: the prompt's { at character 3 has no partner"),
         ("rows.txt", "a __animal__\n", "rows.txt:1: there is no folder to look for the wildcard __animal__ in"),
@@ -58,6 +61,14 @@ def test_files_of_prompts(name: str, content: str, words: str) -> None:
     said = refused("--prompts", write(name, content), "--seed", 7)
     assert words in said.replace("\n      ", " ")
     assert not OUT.exists()
+
+
+def test_lines_that_are_left_out_are_counted_for_those_who_ask() -> None:
+    prompts = write("猫.txt", "# one\n#two\ncat\n\n#艺术\n")
+    assert "猫.txt: 3 lines that begin with # are left out" in draw("--prompts", prompts, "-v", "--seed", 7).stderr
+    assert "#" not in draw("--prompts", prompts, "--seed", 8).stderr
+    assert "lines that begin with # are no prompts" in run_here("image", "--prompts", write("none.txt", "# only\n")).stderr
+    assert len(drawn()) == 2
 
 
 def test_a_file_that_is_no_utf_8_or_not_there() -> None:
@@ -116,11 +127,20 @@ def test_an_empty_prompt(text: str | None) -> None:
         (("fox", "--format", "gif"), "gif"),
         (("fox", "--stepps", "3"), "--stepps"),
         (("--from", "gone.png"), "there is no file gone.png"),
+        (("--from", "红.png"), "红.png does not tell how it was made\n      aigc, A1111 and ComfyUI write it into the file"),
+        (("--from", "broken.png"), "broken.png does not tell how it was made: what it holds as 'aigc' cannot be read"),
+        (("--from", "a" * 300), f"aigc: {'a' * 50}…{'a' * 20} cannot be read: file name too long\n"),
+        (("fox", "--init-image", "a" * 300), f"aigc: {'a' * 50}…{'a' * 20}: file name too long\n      check the path\n"),
+        (("fox", "--filename", "狐" * 100), f"the file name template '{'狐' * 50}…{'狐' * 20}' takes 300 bytes"),
+        (("fox", "-o", "a" * 300), f"aigc: {'a' * 50}…{'a' * 20}: file name too long\n"),
     ],
 )
 def test_options(options: tuple[str, ...], words: str) -> None:
     write("猫.txt", "cat\n")
     picture("红.png")
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add_itxt("aigc", "{broken")
+    picture("broken.png", pnginfo=chunks)
     assert words in refused(*options)
     assert not OUT.exists()
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aigc_cli.core.errors import AigcError
+from aigc_cli.core.errors import AigcError, OutOfMemoryError
 from aigc_cli.core.events import Caution, Event
 from tests.commands.imaging import OUT, draw, drawn, names, recipe, records, refused, write
 from tests.conftest import Result
@@ -161,6 +161,27 @@ def test_a_candidate_that_fails_does_not_stop_the_choice(run: Run, fake_image: F
     result = run("image", "狐狸 {a|b}", "--best-of", 4, "--seed", 0)
     assert (result.status, result.stdout) == (5, "out/0004-狐狸-a-3.png\n")
     assert "4 of 8 pictures could not be drawn" in result.stderr
+
+
+def test_a_draft_that_cannot_be_finished_makes_room_for_the_next(run: Run, fake_image: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = fake_image.stream
+
+    def stream(self: Any, requests: Any, previews: Any) -> Generator[Event, None, None]:
+        if any((request.seed, request.steps) in ((3, 4), (2, 4)) for request in requests):
+            raise OutOfMemoryError("out of memory", "")
+        yield from real(self, requests, previews)
+
+    monkeypatch.setattr(fake_image, "stream", stream)
+    command = ("狐狸", "--best-of", 8, "--draft-steps", 2, "--seed", 0)
+    result = run("image", *command)
+    assert (result.status, result.stdout) == (5, "out/0002-狐狸-1.png\n")
+    assert result.stderr.count("a draft that was chosen could not be finished: the next best takes its place") == 2
+    assert "2 of 8 pictures could not be drawn" in result.stderr
+    assert sorted(record["status"] for record in records()) == ["done", *["failed"] * 2, *["rejected"] * 5]
+    assert run("image", *command).status == 0  # what was kept stays kept, and those that failed compete no more
+    drawn()
+    assert draw(*command).stdout == "out/0002-狐狸-1.png\n"
+    assert (names(), drawn()) == (["0002-狐狸-1.png"], [])
 
 
 def test_another_choice_is_another_run() -> None:

@@ -68,7 +68,7 @@ class Drawing:
         self.engine.drawn_side = max(self.width, self.height)
         with torch.no_grad():
             canvases = [make_canvas(request) for request in self.requests if request.init_image]
-            self.caution(dict.fromkeys(remark for canvas in canvases for remark in canvas.remarks))
+            self.caution_once([remark for canvas in canvases for remark in canvas.remarks])
             noise = BatchNoise(self.requests)
             arguments = self.arguments(canvases) | {"generator": noise.generators}
             steps = cached_steps(self.pipe) if self.engine.options.cache else nullcontext()
@@ -79,6 +79,12 @@ class Drawing:
     def caution(self, remarks: Iterable[str]) -> None:
         for remark in remarks:
             self.emit(Caution(message=remark))
+
+    def caution_once(self, remarks: Iterable[str]) -> None:
+        """What was done to a file that many pictures begin with is said with the first of them."""
+        said = self.engine.said_of_files
+        self.caution(remark for remark in dict.fromkeys(remarks) if remark not in said)
+        said.update(remarks)
 
     @contextmanager
     def scheduler(self) -> Iterator[None]:
@@ -105,7 +111,7 @@ class Drawing:
         if self.first.control_image:
             control, remarks = control_arguments(parameters, self.requests)
             arguments |= control
-            self.caution(remarks)
+            self.caution_once(remarks)
         return arguments
 
     def set_tiling(self) -> None:

@@ -71,6 +71,7 @@ class TorchImageEngine:
         decoder = options.preview_decoder
         self.previewer = Previewer(pipe, load_tiny_decoder(decoder, latent_channels(pipe)) if decoder else None)
         self.unsaid_cautions = list(cautions)
+        self.said_of_files: set[str] = set()
         self.loaded = Loaded(
             model=source.name,
             revision=source.revision,

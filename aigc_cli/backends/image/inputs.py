@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from diffusers import AutoPipelineForImage2Image, AutoPipelineForInpainting
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.image import ImageRequest
@@ -16,6 +16,7 @@ from aigc_cli.pictures.opening import ORIENTATION, open_file, open_picture, read
 
 FEATHER = 16  # pixels over which an outpainted picture passes into the old one, at most
 DEFAULT_STRENGTH = 0.6  # enough for another style, not for another composition
+JPEG_NOISE = 8  # levels of 255
 SAME_PROPORTIONS = 0.02  # what rounding a size makes of them
 SIDEWAYS = range(5, 9)  # EXIF orientations that swap width and height
 
@@ -67,8 +68,16 @@ def make_canvas(request: ImageRequest) -> Canvas:
     if mask.size != image.size:
         sizes = f"{mask.width} x {mask.height}, the picture {image.width} x {image.height}"
         raise UsageError(f"the mask {request.mask} is {sizes}", "a mask has its picture's size: white is drawn anew, black stays")
-    grey = ImageOps.fit(mask.convert("L"), size, Image.Resampling.BILINEAR)
+    levels = mask.convert("L")
+    if is_coloured(mask, levels):
+        more = (*more, f"{request.mask}: its colours made grey, for a mask is black and white")
+    grey = ImageOps.fit(levels, size, Image.Resampling.BILINEAR)
     return Canvas(fitted, grey.point(lambda value: 255 * (value >= 128)), grey, (*remarks, *more))
+
+
+def is_coloured(image: Image.Image, levels: Image.Image) -> bool:
+    """Whether a picture in RGB is more than its greys, by more than a JPEG of them would be."""
+    return max(ImageChops.difference(image, levels.convert("RGB")).tobytes()) > JPEG_NOISE
 
 
 def drawn_size(request: ImageRequest) -> tuple[int, int]:

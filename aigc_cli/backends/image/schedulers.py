@@ -112,6 +112,7 @@ def find(name: str, offered: tuple[Choice, ...], own: Choice) -> Choice:
     by_name = {choice.name: choice for choice in offered}
     if name in by_name:
         return by_name[name]
+    there = f"there is: {', '.join(dict.fromkeys([own.name, *by_name]))}"
     if name in {choice.name for choice in (*CHOICES, *FLOW_CHOICES)}:
-        raise UsageError(f"--scheduler {name} does not fit this model", f"there is: {', '.join([own.name, *by_name])}")
-    raise UsageError(f"there is no scheduler {name!r}", nearest(name, list(by_name)) or f"there is: {', '.join([own.name, *by_name])}")
+        raise UsageError(f"--scheduler {name} does not fit this model", there)
+    raise UsageError(f"there is no scheduler {name!r}", nearest(name, list(by_name)) or there)

@@ -51,11 +51,16 @@ class Upscaler:
             self.network: Any = network.to(torch.device(self.device), self.dtype).eval()
 
     def __call__(self, image: Image.Image) -> Image.Image:
-        """Raises: OutOfMemoryError."""
-        with memory_errors(self.device, OUT_OF_MEMORY_HINT):
-            pixels = torch.from_numpy(np.array(image.convert("RGB"))).to(self.device)  # (H, W, 3)
-            larger = self.network(pixels.permute(2, 0, 1)[None].to(self.dtype) / 255)[0]
-            return Image.fromarray((larger.permute(1, 2, 0).float() * 255).round().to(torch.uint8).cpu().numpy())
+        """Raises: OutOfMemoryError, AigcError for whatever else goes wrong in the network."""
+        try:
+            with memory_errors(self.device, OUT_OF_MEMORY_HINT):
+                pixels = torch.from_numpy(np.array(image.convert("RGB"))).to(self.device)  # (H, W, 3)
+                larger = self.network(pixels.permute(2, 0, 1)[None].to(self.dtype) / 255)[0]
+                return Image.fromarray((larger.permute(1, 2, 0).float() * 255).round().to(torch.uint8).cpu().numpy())
+        except AigcError:
+            raise
+        except Exception as error:  # a network raises almost anything for what its layers cannot do
+            raise AigcError(f"{self.architecture} failed: {reason(error)}", "try another --tile; --traceback shows where") from error
 
 
 def read_weights(path: Path) -> dict[str, Any]:
