@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 
-from aigc_cli.core.errors import AigcError, UsageError
+from aigc_cli.core.errors import AigcError
 from aigc_cli.core.events import Done, Event, ImageFailed, ImageRejected, ImageSaved, ImagesPlanned, ImageStep, Progress
 from aigc_cli.core.image import Previews
 from aigc_cli.core.leaving import before_leaving
@@ -72,8 +72,7 @@ def render_images(events: Iterable[Event], output: Output, *, preview: Previews)
                         show_remark(event, output)
     except BaseException as error:
         output.clear_progress()
-        if not isinstance(error, UsageError):  # which comes before anything is drawn, and needs other input
-            view.broken_off()
+        view.broken_off(is_error=isinstance(error, AigcError))
         raise
     finally:
         output.clear_progress()
@@ -161,13 +160,16 @@ class ImagesView:
             there = f", {number}there already" if event.done else ""
             self.output.note(f"{count_of(event.pictures)}{there}, seed {event.seed}")
 
-    def broken_off(self) -> None:
-        """Says how to go on, if something is done and something left to draw; if nothing is, the seed that nobody knows yet."""
+    def broken_off(self, *, is_error: bool = False) -> None:
+        """Says how to go on, if something is done and something left to draw; if nothing is, the seed that nobody knows yet.
+
+        Of an error before the first picture the same command would only make another.
+        """
         if self.plan is None:
             return
         if self.pace.saved and (done := self.plan.done + self.pace.saved) < self.plan.pictures:
             self.output.note(f"{done} of {self.plan.pictures} pictures are done; the same command with --seed {self.plan.seed} goes on")
-        elif not self.pace.saved and self.plan.is_seed_new:
+        elif not self.pace.saved and self.plan.is_seed_new and not is_error:
             self.output.note(f"nothing was saved; with --seed {self.plan.seed} the same command draws the same")
 
     def step(self, event: ImageStep) -> None:

@@ -199,8 +199,7 @@ def test_an_error_while_the_model_is_loaded(run: Run, fake_image: Fake, monkeypa
     monkeypatch.setattr(FakeImageEngine, "__init__", fail)
     result = run("image", "fox", "-o", "new/也新")
     assert (result.status, Path("new").exists()) == (4, False)
-    assert "nothing was saved; with --seed" in result.stderr
-    assert "nothing was saved" not in run("image", "fox", "--seed", 7).stderr  # the user has it
+    assert "nothing was saved" not in result.stderr  # the same command would only meet the same error
 
 
 def test_a_reader_that_goes_away() -> None:
