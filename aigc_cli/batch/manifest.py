@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Container, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,6 @@ from aigc_cli.core.errors import AigcError
 from aigc_cli.core.events import Caution
 from aigc_cli.store.durable import sync_folder
 from aigc_cli.store.event_log import lines_of
-from aigc_cli.store.manifest import sha256_of
 
 NAME = "manifest.jsonl"
 
@@ -32,7 +31,7 @@ class Record:
 
     status: "done" with what lies on disk: file (its name in the folder), size (bytes), sha256, width, height; "failed" with a message;
     "rejected" for one that was drawn and, by its score, not kept.
-    base_seed: of the run that drew it, to go on with where none is given.  time: when, in UTC.
+    base_seed: of the run that drew it, to go on with where none is given.  row, row_seed: as the plan has them.  time: when, in UTC.
     no_metadata: the file does not tell how it was made.
     """
 
@@ -48,6 +47,8 @@ class Record:
     message: str | None = None
     origin: str | None = None
     base_seed: int | None = None
+    row: str | None = None
+    row_seed: int | None = None
     size: int | None = None
     sha256: str | None = None
     no_metadata: bool | None = None
@@ -86,6 +87,8 @@ def drawn(
         score=score,
         origin=item.origin or None,
         base_seed=base_seed,
+        row=item.row,
+        row_seed=item.row_seed,
         size=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
         no_metadata=no_metadata,
@@ -116,6 +119,8 @@ def without_file(
         message=message,
         origin=item.origin or None,
         base_seed=base_seed,
+        row=item.row,
+        row_seed=item.row_seed,
     )
 
 
@@ -173,49 +178,15 @@ def parsed(line: bytes) -> Record | None:
     return record if record and isinstance(record.key, str) and record.status in STATUSES else None
 
 
-def find_done(folder: Path, records: Iterable[Record], keys: Container[str]) -> Generator[Caution, None, dict[str, Record]]:
-    """Of the pictures with these keys those that lie in the folder as they were written, byte for byte; of others it is said.
-
-    A picture that another has replaced since, under its name, is none of them.
-    """
-    latest: dict[str, Record] = {}
-    holders: dict[str, str] = {}
-    for record in records:
-        if record.status != "failed" or record.key not in latest:  # a picture that is there is not undone by a try that failed
-            latest[record.key] = record
-        if record.file:
-            holders[record.file] = record.key
-    done = {key: each for key, each in latest.items() if key in keys and each.file and holders[each.file] == key}
-    there = {key: record for key, record in done.items() if size_of(folder, record) is not None}
-    whole = {key: record for key, record in there.items() if is_as_written(folder, record)}
-    for count, what in ((len(done) - len(there), "not there any more"), (len(there) - len(whole), "not as aigc wrote them")):
-        if count:
-            yield Caution(message=f"{count} of the {len(done)} pictures that were drawn before are {what}: drawn again")
-    return whole
-
-
-def pictures_there(folder: Path, records: Iterable[Record]) -> dict[str, Record]:
-    """All pictures that lie in the folder with the sizes that they were written with, by name; no more of them is looked at."""
-    latest = {record.file: record for record in records if record.file}
-    return {name: latest[name] for name in sorted(latest) if size_of(folder, latest[name]) == latest[name].size}
-
-
-def size_of(folder: Path, record: Record) -> int | None:
-    try:
-        return (folder / str(record.file)).stat().st_size
-    except OSError:
-        return None
-
-
-def is_as_written(folder: Path, record: Record) -> bool:
-    if size_of(folder, record) != record.size:
-        return False
-    try:
-        return sha256_of(folder / str(record.file)) == record.sha256
-    except OSError:
-        return False
-
-
 def earlier_seed(records: Sequence[Record]) -> int | None:
     """The base seed of the folder's latest batch: one that was given none goes on with it. A prompt of the command line is no batch."""
     return next((record.base_seed for record in reversed(records) if record.origin and record.base_seed is not None), None)
+
+
+def earlier_row_seeds(records: Iterable[Record], base_seed: int) -> dict[str, dict[int, None]]:
+    """By row the first seeds that runs with that base seed gave it, in the order in which they were written down, each once."""
+    seeds: dict[str, dict[int, None]] = {}
+    for record in records:
+        if record.row is not None and record.row_seed is not None and record.base_seed == base_seed:
+            seeds.setdefault(record.row, {})[record.row_seed] = None
+    return seeds

@@ -15,9 +15,10 @@ from aigc_cli.batch.source import no_column, open_prompts, spelled
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.events import Caution, Remark
 from aigc_cli.core.sample import Origin
-from aigc_cli.data.bad_rows import ROWS_SHOWN, BadRow, bad_rows_error, rejects_file
+from aigc_cli.data.bad_rows import ROWS_SHOWN, BadRow, bad_rows_error, bad_rows_listed, rejects_file
 from aigc_cli.data.row import BadRowError, Row
 
+REASONS_SHOWN = 5  # of rows that are left out; a run that they stop shows more
 MAX_RESULTS = 100_000  # of one run: more is a slip of the pen, such as a zero too many after -n
 
 
@@ -90,7 +91,8 @@ def read_rows(
         are = "s that begin with # are" if comments > 1 else " that begins with # is"
         yield Remark(message=f"{prompts.name}: {comments} line{are} left out")
     if bad:
-        yield Caution(message=f"{bad} of {rows} rows are bad and left out", hint=f"they are in {rejects}, with what is wrong")
+        listed = bad_rows_listed(first[:REASONS_SHOWN], bad)
+        yield Caution(message=f"{bad} of {rows} rows are bad and left out\n{listed}", hint=f"they are in {rejects}, with what is wrong")
     return tuple(good)
 
 

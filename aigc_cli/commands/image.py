@@ -17,6 +17,7 @@ from aigc_cli.commands.image_options import (
     PictureOptions,
 )
 from aigc_cli.commands.output import open_output, read_settings
+from aigc_cli.commands.session import note_built_in_model
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.image import Previews
 from aigc_cli.options import OutputOptions
@@ -54,6 +55,9 @@ def image(
             "a picture's bytes do not go to a terminal" if screen.stdout_is_terminal else "--json and -o - both want stdout",
             "name a folder after -o",
         )
+
+    if not replayed:
+        note_built_in_model(model.model, settings, screen, "image_model")
 
     from aigc_cli.commands.image_run import run
 

@@ -43,10 +43,13 @@ class Judge:
 
 def open_judge(choice: Choice, folder: Path, device: str) -> Judge:
     """In float32, whatever draws: a score should not depend on that. Raises: ModelError, OutOfMemoryError."""
-    from aigc_cli.backends.device import choose
-    from aigc_cli.backends.image.score import AestheticHead, ClipScorer
+    from aigc_cli.backends import torchvision_named
 
-    clip = ClipScorer(folder, choose(device, "float32"))
+    with torchvision_named():
+        from aigc_cli.backends.device import choose
+        from aigc_cli.backends.image.score import AestheticHead, ClipScorer
+
+        clip = ClipScorer(folder, choose(device, "float32"))
     return Judge(clip, AestheticHead(choice.aesthetic, clip) if choice.aesthetic else None)
 
 
@@ -138,6 +141,15 @@ class Chooser:
     def _rank(self, item: Item, score: float) -> tuple[bool, float, int]:
         """The least is the best. What an earlier run has kept stays kept."""
         return item.key not in self.saved, -score, item.index
+
+
+def without_drafts(items: Sequence[Item], choice: Choice) -> Iterator[Event]:
+    """Says for how many --draft-steps changes nothing."""
+    steps = choice.draft_steps
+    if steps and (count := sum(draft_of(item, steps) is item for item in items)):
+        of_all = "" if count == len(items) else f" ({count} of {len(items)} pictures)"
+        message = f"--draft-steps {steps} is no fewer than the steps of a finished picture: all candidates are drawn in full{of_all}"
+        yield Caution(message=message, hint="drafts take fewer: see --steps")
 
 
 def draft_of(item: Item, steps: int | None) -> Item:

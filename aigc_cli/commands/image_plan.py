@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from aigc_cli.batch import manifest
-from aigc_cli.batch.manifest import Record, earlier_seed, find_done, pictures_there
+from aigc_cli.batch.found import Found, find_done, pictures_there
+from aigc_cli.batch.manifest import Record, earlier_row_seeds, earlier_seed
 from aigc_cli.batch.plan import Item, plan_items
 from aigc_cli.batch.rows import PromptRow
 from aigc_cli.commands.image_order import Choice, Order
@@ -63,14 +64,16 @@ class Plan:
 
 
 def make_plan(order: Order, rows: Sequence[PromptRow], source: ModelSource, clip: Path | None, records: Sequence[Record]) -> Plan:
-    """A file of prompts that is given again without a seed goes on with the folder's; a single prompt is drawn anew.
+    """A file of prompts that is given again without a seed goes on with the one it had, else with the folder's; a single prompt is
+    drawn anew. Rows that the file had with the same seed of its first row keep their own.
 
     Raises: UsageError for several pictures that would go to stdout, and as plan_items.
     """
-    known = earlier_seed(records) if order.seed is None and order.prompts else order.seed
+    own = [record for record in records if order.prompts and is_from(record, rows[0].origin)]
+    known = earlier_seed(own or records) if order.seed is None and order.prompts else order.seed
     seed = secrets.randbelow(SEEDS) if known is None else known
     recipes = Recipes(source, order.engine)
-    items = plan_items(rows, order.common, seed=seed, identity=identity(order, recipes, clip))
+    items = plan_items(rows, order.common, seed=seed, identity=identity(order, recipes, clip), earlier=earlier_row_seeds(own, seed))
     plan = Plan(order, source, clip, items, seed, known is None, recipes)
     if order.folder is None and plan.kept > 1:
         raise UsageError(f"-o - is for one picture, and that makes {plan.kept}", "name a folder after -o")
@@ -108,18 +111,18 @@ def chosen_by(choice: Choice, clip: Path) -> dict[str, Any]:
     return {name: value for name, value in {**dataclasses.asdict(choice), **files}.items() if value is not None}
 
 
-def settled(plan: Plan, folder: Path, records: Sequence[Record]) -> Generator[Event, None, dict[str, Record]]:
-    """What of the plan need not be drawn again, by key: pictures that lie there, and those that were not worth keeping.
+def settled(plan: Plan, folder: Path, records: Sequence[Record]) -> Generator[Event, None, Found]:
+    """What of the plan an earlier run has left. Done are pictures that lie there, and those that were not worth keeping.
 
     As long as candidates that compete with it are missing, nothing is settled for one that was not kept.
     """
     keys = {item.key for item in plan.items}
-    done = yield from find_done(folder, records, keys)
+    found = yield from find_done(folder, records, keys)
     latest = {record.key: record for record in records if record.key in keys}
     rejected = {key: record for key, record in latest.items() if record.status == "rejected"}
-    open_choices = {plan.choice_of(item) for item in plan.items if item.key not in done and item.key not in rejected}
+    open_choices = {plan.choice_of(item) for item in plan.items if item.key not in found.done and item.key not in rejected}
     closed = {item.key for item in plan.items if plan.choice_of(item) not in open_choices}
-    return {**done, **{key: record for key, record in rejected.items() if key in closed}}
+    return dataclasses.replace(found, done=found.done | {key: record for key, record in rejected.items() if key in closed})
 
 
 def kept_otherwise(there: Sequence[Record], has_metadata: bool) -> Iterator[Event]:
@@ -132,18 +135,20 @@ def kept_otherwise(there: Sequence[Record], has_metadata: bool) -> Iterator[Even
 
 def left_over(plan: Plan, folder: Path, records: Sequence[Record]) -> Iterator[Event]:
     """Says which pictures in the folder were drawn from the same file of prompts for what is no longer in the plan. They stay."""
-    source = source_of(plan.items[0].origin)
+    origin = plan.items[0].origin
     keys = {item.key for item in plan.items}
-    others = [
-        name
-        for name, record in pictures_there(folder, records).items()
-        if record.key not in keys and record.origin and source_of(record.origin) == source
-    ]
+    others = [name for name, record in pictures_there(folder, records).items() if record.key not in keys and is_from(record, origin)]
     if others:
+        source = source_of(origin)
         message = (
             f"{folder} still holds what earlier runs drew from {source} and this one has no row for: {len(others)} ({shorten(others)})"
         )
         yield Caution(message=message, hint=f"{folder / manifest.NAME} lists them; delete those that you do not want")
+
+
+def is_from(record: Record, origin: str) -> bool:
+    """Whether its row stood in the same file as the one of that origin."""
+    return record.origin is not None and source_of(record.origin) == source_of(origin)
 
 
 def source_of(origin: str) -> Path:

@@ -17,6 +17,7 @@ from aigc_cli.pictures.recipe import LORA, Part, Recipe, model_argument, request
 
 OURS = "aigc"
 PORTABLE = (Dtype.FLOAT32, Dtype.BFLOAT16)  # float16 is what a GPU may have taken by itself, and a CPU refuses
+INSTEAD_OF = {"transparent": "background", "background": "transparent"}  # which of the two counts is for the command line to say
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ def read_replay(
         recipe, remarks = read_recipe(path)
     except AigcError as error:  # here it is bad input, also where a picture is whole and only says nothing
         raise UsageError(error.message, error.hint) from error
-    settings = {name: value for name, value in request_settings(recipe).items() if name not in varied}
+    changed = {*values, *varied}
+    settings = {name: value for name, value in request_settings(recipe).items() if not changed & {name, INSTEAD_OF.get(name)}}
     settings.pop("seed", None)
     own_seed = None if "seed" in varied else recipe.seed
     is_seed_known = recipe.seed is not None or seed is not None or "seed" in varied

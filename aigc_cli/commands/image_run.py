@@ -12,16 +12,17 @@ from typing import Any
 
 from aigc_cli.backends import open_image_engine
 from aigc_cli.batch.columns import image_columns
-from aigc_cli.batch.manifest import Record, pictures_there, read_records
+from aigc_cli.batch.found import Found, pictures_there
+from aigc_cli.batch.manifest import Record, read_records
 from aigc_cli.batch.output_folder import hold_output
 from aigc_cli.batch.plan import Item, check_row, groups
 from aigc_cli.batch.rows import PromptRow, read_rows
 from aigc_cli.batch.source import folder_of
-from aigc_cli.commands.image_choice import Chooser, open_judge
+from aigc_cli.commands.image_choice import Chooser, open_judge, without_drafts
 from aigc_cli.commands.image_draw import Drawer, Failure, Outcome, Picture, Rejected
 from aigc_cli.commands.image_files import Folder, Stdout, refuse_taken_names, saved, told_rejected
 from aigc_cli.commands.image_inputs import InputPictures
-from aigc_cli.commands.image_order import Order
+from aigc_cli.commands.image_order import Order, refuse_transparent_jpeg
 from aigc_cli.commands.image_plan import Plan, kept_otherwise, left_over, make_plan, settled
 from aigc_cli.commands.image_sheets import write_page, write_sheets
 from aigc_cli.core.errors import AigcError, ExitStatus, UsageError
@@ -62,8 +63,8 @@ def run(order: Order, write: Callable[[bytes], None]) -> Iterator[Event]:
         records = (yield from read_records(order.folder)) if order.folder else ()
         plan = make_plan(order, rows, source, clip, records)
         refuse_taken_names(order, plan.items, records)
-        done = (yield from settled(plan, order.folder, records)) if order.folder else {}
-        yield from draw_plan(plan, done, records, write, started)
+        found = (yield from settled(plan, order.folder, records)) if order.folder else Found()
+        yield from draw_plan(plan, found, records, write, started)
 
 
 def read_order(order: Order) -> Generator[Event, None, Sequence[PromptRow]]:
@@ -75,6 +76,7 @@ def read_order(order: Order) -> Generator[Event, None, Sequence[PromptRow]]:
     def check(row: PromptRow) -> None:
         check_row(row, order.common)
         pictures.check(row, order.common)
+        refuse_transparent_jpeg(row.values, order.common, order.style.form)
         if "n" in row.values and order.choice and order.choice.best_of:
             raise UsageError("n and --best-of contradict each other", "--keep says how many of the best are kept")
         if filename := row.values.get("filename"):
@@ -92,12 +94,10 @@ def resolved_clip(order: Order) -> Generator[Event, None, Path | None]:
     return (yield from resolve_clip(order.choice.score, assume_yes=order.assume_yes, confirm=terminal_confirm()))
 
 
-def draw_plan(
-    plan: Plan, done: dict[str, Record], records: Sequence[Record], write: Callable[[bytes], None], started: float
-) -> Iterator[Event]:
-    """done: what of the plan is there already.  records: of all that was ever drawn into the folder."""
+def draw_plan(plan: Plan, found: Found, records: Sequence[Record], write: Callable[[bytes], None], started: float) -> Iterator[Event]:
+    """found: what of the plan an earlier run has left.  records: of all that was ever drawn into the folder."""
     order = plan.order
-    earlier = [as_planned(done[item.key], item) for item in plan.items if item.key in done]
+    earlier = [as_planned(found.done[item.key], item) for item in plan.items if item.key in found.done]
     there = [record for record in earlier if record.file]
     yield ImagesPlanned(pictures=plan.kept, done=len(there), seed=plan.seed, is_seed_new=plan.is_seed_new)
     yield from kept_otherwise(there, order.style.has_metadata)
@@ -106,7 +106,7 @@ def draw_plan(
         yield saved(order.folder, record, was_there=True) if record.file else told_rejected(record, was_there=True)
     target: Folder | Stdout = Stdout(order.style, plan.recipes, write)
     if order.folder:
-        target = Folder(order.folder, order.style, plan.recipes, plan.seed, done, is_choice=plan.candidates > 1)
+        target = Folder(order.folder, order.style, plan.recipes, plan.seed, found, is_choice=plan.candidates > 1)
     facts: dict[str, Any] = {}
     failures: list[Failure] = []
     if len(earlier) < len(plan.items):
@@ -117,7 +117,8 @@ def draw_plan(
     if failures:
         raise failed(failures, len(plan.items))
     if isinstance(target, Stdout) and not target.has_written:
-        raise AigcError("the picture scores too little to be kept, and nothing is written", "lower --min-score, or see --best-of")
+        best = "" if target.best_rejected is None else f" ({target.best_rejected:.3f})"
+        raise AigcError(f"the picture scores too little to be kept{best}, and nothing is written", "lower --min-score, or see --best-of")
 
 
 def as_planned(record: Record, item: Item) -> Record:
@@ -143,7 +144,7 @@ def draw_missing(plan: Plan, target: Folder | Stdout, done: int, failures: list[
         yield from compared(plan, engine)
         items, bad = yield from completed(plan, engine)
         if isinstance(target, Folder):
-            target.name(items)
+            yield from target.name(items)
         for outcome in bad:
             if told := given_up(outcome, plan, target, failures):
                 yield told
@@ -215,6 +216,7 @@ def outcomes(plan: Plan, engine: ImageEngine, items: Sequence[Item], done: set[s
         assert plan.clip
         with leaving_at_once():
             judge = open_judge(choice, plan.clip, engine.loaded.device)
+        yield from without_drafts(items, choice)
         chooser = Chooser(choice, judge, drawer, grouped, done)
         draw = chooser.draw_best if choice.best_of else chooser.draw
     for task in missing:

@@ -40,7 +40,7 @@ function __aigc_aliases --description 'the [aliases] table of the settings'
 end
 
 function __aigc_models
-    printf '%s\n' 'builtin:text' 'qwen3:0.6b' 'qwen3:1.7b' 'qwen3:4b' 'qwen3:8b' 'qwen2.5:0.5b' 'qwen2.5:1.5b' 'smollm2:135m' 'smollm2:360m' 'smollm2:1.7b' 'smollm3:3b' 'tinyllama:1.1b' 'phi4-mini:3.8b' 'gemma3:270m' 'gemma3:1b' 'llama3.2:1b' 'gpt2' 'sd1.5' 'sdxl-turbo' 'flux-schnell'
+    printf '%s\n' 'builtin:text' 'builtin:image' 'qwen3:0.6b' 'qwen3:1.7b' 'qwen3:4b' 'qwen3:8b' 'qwen2.5:0.5b' 'qwen2.5:1.5b' 'smollm2:135m' 'smollm2:360m' 'smollm2:1.7b' 'smollm3:3b' 'tinyllama:1.1b' 'phi4-mini:3.8b' 'gemma3:270m' 'gemma3:1b' 'llama3.2:1b' 'gpt2' 'sd1.5' 'sdxl-turbo' 'flux-schnell'
     __aigc_aliases
 end
 
@@ -56,7 +56,7 @@ complete -c aigc -n '__aigc_argument 1' -a grid -d 'Put pictures on one contact 
 complete -c aigc -n '__aigc_argument 1' -a upscale -d 'Make pictures larger: by Lanczos, which adds no detail, or with a model that does.'
 complete -c aigc -n '__aigc_argument 1' -a export -d 'Turn a result of finetune into a whole model, a plain adapter, or a GGUF file for llama.cpp.'
 complete -c aigc -n '__aigc_argument 1' -a report -d 'Show what a run of training achieved, or write it as an HTML page.'
-complete -c aigc -n '__aigc_argument 1' -a doctor -d 'Show versions, devices, their speed, folders, settings, and what is amiss.'
+complete -c aigc -n '__aigc_argument 1' -a doctor -d 'Show versions, devices, their speed, folders, settings, and what is amiss (status 1 if anything is).'
 complete -c aigc -n '__aigc_argument 1' -a completion -d 'Print the completion script for a shell; on a terminal also how to install it.'
 complete -c aigc -n '__aigc_argument 1' -a models -d 'List, download, remove and name models, and see what fits.'
 complete -c aigc -n '__aigc_argument 1' -a config -d 'Show and change settings.'
@@ -132,7 +132,7 @@ complete -c aigc -n '__aigc_at image' -l adapter -r -x -d 'LoRA of diffusers, PE
 complete -c aigc -n '__aigc_at image' -l controlnet -r -F -d 'ControlNet, for --control-image.'
 complete -c aigc -n '__aigc_at image' -l vae -r -F -d 'VAE in place of the model\'s own.'
 complete -c aigc -n '__aigc_at image' -l embedding -r -F -d 'Textual inversion: a word that prompts may use; repeatable.'
-complete -c aigc -n '__aigc_at image' -l cache -d 'Reuse work between steps: faster, and not the same picture.'
+complete -c aigc -n '__aigc_at image' -l cache -d 'Reuse work between steps: faster, and not the same picture; -v tells how far off that was.'
 complete -c aigc -n '__aigc_at image' -l offload -d 'Keep on the GPU only what is at work.'
 complete -c aigc -n '__aigc_at image' -l compile -d 'Compile the model first: pays for many pictures.'
 complete -c aigc -n '__aigc_at image' -l preview-decoder -r -F -d 'Tiny decoder (TAESD) for sharper previews.'
@@ -145,6 +145,8 @@ complete -c aigc -n '__aigc_at image' -l guidance-scale -r -x -d 'How strictly t
 complete -c aigc -n '__aigc_at image' -l scheduler -r -x -d 'Sampler: ddim, euler, euler-a, dpm++2m, dpm++2m-karras, unipc, lcm ...'
 complete -c aigc -n '__aigc_at image' -l clip-skip -r -x -d 'Layers of the text encoder to leave out at its end.'
 complete -c aigc -n '__aigc_at image' -l seed -r -x -d 'Same seed, same picture; without one it is drawn and reported.'
+complete -c aigc -n '__aigc_at image' -l transparent -d 'Keep the transparency, of a model that draws with it.'
+complete -c aigc -n '__aigc_at image' -l background -r -x -d 'What is seen through it otherwise: a name or #rrggbb; white.'
 complete -c aigc -n '__aigc_at image' -l variation -r -x -d 'Share of the noise from another seed: 0.1 changes a little.'
 complete -c aigc -n '__aigc_at image' -l variation-seed -r -x -d 'That other seed; counts up with -n.'
 complete -c aigc -n '__aigc_at image' -l init-image -r -F -d 'Picture to begin with.'

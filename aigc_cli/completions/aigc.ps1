@@ -1,6 +1,6 @@
 # PowerShell completion for aigc, generated from its commands
 
-$AigcModels = @('builtin:text', 'qwen3:0.6b', 'qwen3:1.7b', 'qwen3:4b', 'qwen3:8b', 'qwen2.5:0.5b', 'qwen2.5:1.5b', 'smollm2:135m', 'smollm2:360m', 'smollm2:1.7b', 'smollm3:3b', 'tinyllama:1.1b', 'phi4-mini:3.8b', 'gemma3:270m', 'gemma3:1b', 'llama3.2:1b', 'gpt2', 'sd1.5', 'sdxl-turbo', 'flux-schnell')
+$AigcModels = @('builtin:text', 'builtin:image', 'qwen3:0.6b', 'qwen3:1.7b', 'qwen3:4b', 'qwen3:8b', 'qwen2.5:0.5b', 'qwen2.5:1.5b', 'smollm2:135m', 'smollm2:360m', 'smollm2:1.7b', 'smollm3:3b', 'tinyllama:1.1b', 'phi4-mini:3.8b', 'gemma3:270m', 'gemma3:1b', 'llama3.2:1b', 'gpt2', 'sd1.5', 'sdxl-turbo', 'flux-schnell')
 
 $AigcCommands = [System.Collections.Hashtable]::new()
 $AigcCommands[''] = @('chat', 'complete', 'image', 'finetune', 'show', 'grid', 'upscale', 'export', 'report', 'doctor', 'completion', 'models', 'config')
@@ -11,7 +11,7 @@ $AigcOptions = [System.Collections.Hashtable]::new()
 $AigcOptions[''] = '--version -h --help'
 $AigcOptions['chat'] = '-m --model --device --dtype --base-url --yes --adapter --temperature --top-p --top-k --min-p --typical-p --repetition-penalty --presence-penalty --frequency-penalty --no-repeat-ngram-size --logit-bias --seed --max-new-tokens --min-new-tokens --stop --truncate --json -q --quiet -v --verbose --traceback -f --file -s --system --load -h --help'
 $AigcOptions['complete'] = '-m --model --device --dtype --base-url --yes --adapter --temperature --top-p --top-k --min-p --typical-p --repetition-penalty --presence-penalty --frequency-penalty --no-repeat-ngram-size --logit-bias --seed --max-new-tokens --min-new-tokens --stop --truncate --json -q --quiet -v --verbose --traceback -f --file -s --system --raw --instruct -n -o --output --separator --num-beams --early-stopping --length-penalty -h --help'
-$AigcOptions['image'] = '-m --model --device --dtype --adapter --controlnet --vae --embedding --cache --offload --compile --preview-decoder --yes --negative-prompt --width --height --steps --guidance-scale --scheduler --clip-skip --seed --variation --variation-seed --init-image --strength --mask --outpaint --control-image --control-scale --prompts -n --matrix --wildcards --batch-size --skip-bad --score --aesthetic --best-of --draft-steps --keep --min-score -o --output --filename --format --quality --overwrite --no-metadata --grid --webpage --preview --json -q --quiet -v --verbose --traceback --from -h --help'
+$AigcOptions['image'] = '-m --model --device --dtype --adapter --controlnet --vae --embedding --cache --offload --compile --preview-decoder --yes --negative-prompt --width --height --steps --guidance-scale --scheduler --clip-skip --seed --transparent --background --variation --variation-seed --init-image --strength --mask --outpaint --control-image --control-scale --prompts -n --matrix --wildcards --batch-size --skip-bad --score --aesthetic --best-of --draft-steps --keep --min-score -o --output --filename --format --quality --overwrite --no-metadata --grid --webpage --preview --json -q --quiet -v --verbose --traceback --from -h --help'
 $AigcOptions['finetune'] = '-m --model --device --dtype --yes --validation --test --val-split --test-split --raw --instruct --train-on --max-length --packing --skip-bad --method --freeze-layers --train-layers --lora-rank --lora-alpha --lora-dropout --target-modules --from-scratch --vocab-size --continue --optimizer --learning-rate --schedule --warmup --decay --weight-decay --max-grad-norm --label-smoothing --gradient-checkpointing --epochs --max-steps --batch-size --gradient-accumulation-steps --eval-steps --save-steps --keep --early-stopping-patience --seed --samples --metric --metric-samples --max-eval-samples --max-new-tokens -o --output --config --dry-run --resume --overwrite --tensorboard --html --json -q --quiet -v --verbose --traceback -h --help'
 $AigcOptions['show'] = '--json -q --quiet -v --verbose --traceback -h --help'
 $AigcOptions['grid'] = '-o --output --json -q --quiet -v --verbose --traceback --columns --cell --captions --no-captions --overwrite -h --help'
@@ -109,6 +109,7 @@ $AigcValues['image|--guidance-scale'] = 'text'
 $AigcValues['image|--scheduler'] = 'text'
 $AigcValues['image|--clip-skip'] = 'text'
 $AigcValues['image|--seed'] = 'text'
+$AigcValues['image|--background'] = 'text'
 $AigcValues['image|--variation'] = 'text'
 $AigcValues['image|--variation-seed'] = 'text'
 $AigcValues['image|--init-image'] = 'file'

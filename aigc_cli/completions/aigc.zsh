@@ -26,7 +26,7 @@ _aigc_aliases() {
 
 _aigc_model_names() {
     local expl ret=1
-    local -a names=('builtin:text' 'qwen3:0.6b' 'qwen3:1.7b' 'qwen3:4b' 'qwen3:8b' 'qwen2.5:0.5b' 'qwen2.5:1.5b' 'smollm2:135m' 'smollm2:360m' 'smollm2:1.7b' 'smollm3:3b' 'tinyllama:1.1b' 'phi4-mini:3.8b' 'gemma3:270m' 'gemma3:1b' 'llama3.2:1b' 'gpt2' 'sd1.5' 'sdxl-turbo' 'flux-schnell' ${(f)"$(_aigc_aliases)"})
+    local -a names=('builtin:text' 'builtin:image' 'qwen3:0.6b' 'qwen3:1.7b' 'qwen3:4b' 'qwen3:8b' 'qwen2.5:0.5b' 'qwen2.5:1.5b' 'smollm2:135m' 'smollm2:360m' 'smollm2:1.7b' 'smollm3:3b' 'tinyllama:1.1b' 'phi4-mini:3.8b' 'gemma3:270m' 'gemma3:1b' 'llama3.2:1b' 'gpt2' 'sd1.5' 'sdxl-turbo' 'flux-schnell' ${(f)"$(_aigc_aliases)"})
     _wanted models expl model compadd -a names && ret=0
     _files && ret=0
     return ret
@@ -55,7 +55,7 @@ _aigc() {
         'upscale:Make pictures larger: by Lanczos, which adds no detail, or with a model that does.'
         'export:Turn a result of finetune into a whole model, a plain adapter, or a GGUF file for llama.cpp.'
         'report:Show what a run of training achieved, or write it as an HTML page.'
-        'doctor:Show versions, devices, their speed, folders, settings, and what is amiss.'
+        'doctor:Show versions, devices, their speed, folders, settings, and what is amiss (status 1 if anything is).'
         'completion:Print the completion script for a shell; on a terminal also how to install it.'
         'models:List, download, remove and name models, and see what fits.'
         'config:Show and change settings.'
@@ -185,7 +185,7 @@ _aigc_command_image() {
         '(--controlnet)--controlnet=[ControlNet, for --control-image.]:controlnet:_files' \
         '(--vae)--vae=[VAE in place of the model'\''s own.]:vae:_files' \
         '*--embedding=[Textual inversion\: a word that prompts may use; repeatable.]:embedding:_files' \
-        '(--cache)--cache[Reuse work between steps\: faster, and not the same picture.]' \
+        '(--cache)--cache[Reuse work between steps\: faster, and not the same picture; -v tells how far off that was.]' \
         '(--offload)--offload[Keep on the GPU only what is at work.]' \
         '(--compile)--compile[Compile the model first\: pays for many pictures.]' \
         '(--preview-decoder)--preview-decoder=[Tiny decoder (TAESD) for sharper previews.]:preview-decoder:_files' \
@@ -198,6 +198,8 @@ _aigc_command_image() {
         '(--scheduler)--scheduler=[Sampler\: ddim, euler, euler-a, dpm++2m, dpm++2m-karras, unipc, lcm ...]:scheduler: ' \
         '(--clip-skip)--clip-skip=[Layers of the text encoder to leave out at its end.]:clip-skip: ' \
         '(--seed)--seed=[Same seed, same picture; without one it is drawn and reported.]:seed: ' \
+        '(--transparent)--transparent[Keep the transparency, of a model that draws with it.]' \
+        '(--background)--background=[What is seen through it otherwise\: a name or #rrggbb; white.]:background: ' \
         '(--variation)--variation=[Share of the noise from another seed\: 0.1 changes a little.]:variation: ' \
         '(--variation-seed)--variation-seed=[That other seed; counts up with -n.]:variation-seed: ' \
         '(--init-image)--init-image=[Picture to begin with.]:init-image:_files' \

@@ -210,7 +210,8 @@ class ImagesPlanned(Event):
 class ImageSaved(Event):
     """A picture is on disk. index: in the plan, from 0.  path: "-" for stdout.  score: how well it fits its prompt.
 
-    origin: "file:line" of its row.  was_there: since an earlier run.
+    origin: "file:line" of its row.  was_there: since an earlier run.  batch_size: pictures that ran together, where there were several:
+    `t` is the time of all of them.
     """
 
     event: ClassVar[str] = "image"
@@ -223,6 +224,7 @@ class ImageSaved(Event):
     prompt: str | None = None
     origin: str | None = None
     was_there: bool | None = None
+    batch_size: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -91,17 +91,22 @@ def check_name(name: str, suffix: str, origin: str) -> str:
     Raises: UsageError for a name that leaves the folder, does not work on every file system, or ends in another format's suffix.
     """
     where = f"{origin}: filename" if origin else "filename"
-    stem = unicodedata.normalize("NFC", name)
-    ending = Path(stem).suffix.lower()
-    if ending in SUFFIXES_OF[suffix]:
-        stem = stem[: -len(ending)]
-    elif any(ending in endings for endings in SUFFIXES_OF.values()):
-        raise UsageError(
-            f"{where}: {elided(name)!r} ends in {ending}, but {suffix} files are written", "leave out the ending, or see --format"
-        )
+    stem = without_ending(unicodedata.normalize("NFC", name), suffix, where)
     if fault := fault_of(stem):
         raise UsageError(f"{where}: {elided(name)!r} {fault}", f"for example {fill_in('{slug}', {'prompt': Path(stem).name}, suffix)}")
     return stem + suffix
+
+
+def without_ending(name: str, suffix: str, where: str) -> str:
+    """A name, or a template of names, without the ending that the files get anyway. Raises: UsageError for another format's."""
+    ending = Path(name).suffix.lower()
+    if ending in SUFFIXES_OF[suffix]:
+        return name[: -len(ending)]
+    if any(ending in endings for endings in SUFFIXES_OF.values()):
+        raise UsageError(
+            f"{where}: {elided(name)!r} ends in {ending}, but {suffix} files are written", "leave out the ending, or see --format"
+        )
+    return name
 
 
 def fault_of(stem: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -46,7 +46,8 @@ def render_images(events: Iterable[Event], output: Output, *, preview: Previews)
     that the batch will still take is told.
     """
     view = ImagesView(output, preview)
-    done, rejected = None, 0
+    done: Done | None = None
+    rejected: list[ImageRejected] = []
     try:
         with before_leaving(view.broken_off):
             for event in events:
@@ -60,7 +61,7 @@ def render_images(events: Iterable[Event], output: Output, *, preview: Previews)
                     case ImagesPlanned():
                         view.planned(event)
                     case ImageRejected():
-                        rejected += 1
+                        rejected.append(event)
                         output.detail(f"seed {event.seed} scores {event.score:.3f} and is not kept")
                     case ImageFailed():
                         output.caution(failed_line(event), event.hint)
@@ -77,7 +78,7 @@ def render_images(events: Iterable[Event], output: Output, *, preview: Previews)
     finally:
         output.clear_progress()
     if rejected:
-        output.note(f"{count_of(rejected)} not kept, by {'its score' if rejected == 1 else 'their scores'}")
+        output.note(rejected_line(rejected))
     saved = view.pace.saved
     if saved > 1 and view.pace.began_at:
         output.note(f"{saved} pictures, {format_duration((time.monotonic() - view.pace.began_at) / saved)} each")
@@ -256,9 +257,23 @@ def count_of(pictures: int) -> str:
     return f"{pictures} picture{'s' * (pictures != 1)}"
 
 
+def rejected_line(rejected: Sequence[ImageRejected]) -> str:
+    count, best = len(rejected), max(event.score for event in rejected)
+    return (
+        f"{count_of(count)} not kept, by its score of {best:.3f}"
+        if count == 1
+        else (f"{count_of(count)} not kept, by their scores, of which {best:.3f} is the best")
+    )
+
+
 def failed_line(event: ImageFailed) -> str:
     where = f" ({event.origin})" if event.origin else ""
     return f"picture {event.index + 1}{where} could not be drawn: {event.message}"
+
+
+def drawn_in(event: ImageSaved) -> str:
+    """Those that run together take their time together."""
+    return format_duration(event.t) + (f" for {event.batch_size} together" if event.batch_size else "")
 
 
 def saved_line(event: ImageSaved, pace: Pace) -> str:
@@ -266,7 +281,7 @@ def saved_line(event: ImageSaved, pace: Pace) -> str:
         f"picture {pace.finished}" + (f"/{pace.total}" if pace.total is not None else ""),
         f"seed {event.seed}",
         f"{event.width} x {event.height}",
-        *([format_duration(event.t)] if event.t else []),
+        *([drawn_in(event)] if event.t else []),
         *([f"score {event.score:.3f}"] if event.score is not None else []),
     ]
     return " · ".join(parts)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from PIL import PngImagePlugin
 
 from aigc_cli.core.errors import UsageError
+from aigc_cli.models.catalogue import BUILTINS
 from tests.commands.imaging import OUT, draw, drawn, names, picture, records, refused, write
 from tests.conftest import Result, run_here
 from tests.fake_image import FakeImageEngine
@@ -79,10 +82,19 @@ def test_a_file_that_is_no_utf_8_or_not_there() -> None:
     assert "cannot be read from a folder" in refused("--prompts", "folder.txt")
 
 
+def test_a_scheduler_that_lacks_a_package_is_neither_offered_nor_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "scipy" else real(name, *rest))
+    assert "--scheduler lms needs the package scipy, which is not installed\n      pip install scipy" in refused(
+        "fox", "--scheduler", "LMS"
+    )
+    assert "lms" not in refused("fox", "--scheduler", "lsm").replace("'lsm'", "")
+
+
 @pytest.mark.parametrize("text", ["", "  \n", None])
 def test_an_empty_prompt(text: str | None) -> None:
     said = refused(input=text) if text != "  \n" else refused("  ", input=text)
-    assert "there is no text to work on" in said
+    assert "there is no prompt to draw" in said
     assert "--prompts FILE" in said
 
 
@@ -103,7 +115,6 @@ def test_an_empty_prompt(text: str | None) -> None:
         (("fox", "--outpaint", "8"), "--outpaint belongs to --init-image"),
         (("fox", "--init-image", "红.png", "--mask", "红.png", "--outpaint", "8"), "--mask and --outpaint contradict each other"),
         (("fox", "--init-image", "gone.png"), "--init-image gone.png: no such file"),
-        (("fox", "--init-image", "."), "--init-image .: no such file"),
         (("fox", "--adapter", "gone.safetensors:0.7"), "--adapter gone.safetensors: no such file or folder"),
         (("fox", "--vae", "gone"), "--vae gone: no such file or folder"),
         (("fox", "--scheduler", "eulr"), "eulr"),
@@ -118,6 +129,8 @@ def test_an_empty_prompt(text: str | None) -> None:
         (("fox", "--filename", ""), "is empty"),
         (("fox", "--best-of", "1"), "--best-of must be at least 2"),
         (("fox", "--keep", "2"), "--keep belongs to --best-of"),
+        (("fox", "--init-image", "."), "--init-image . is a folder, not a picture"),
+        (("fox", "--filename", "{seed}.jpg"), "--filename: '{seed}.jpg' ends in .jpg, but .png files are written"),
         (("fox", "--draft-steps", "2"), "--draft-steps belongs to --best-of"),
         (("fox", "--best-of", "4", "--keep", "5"), "--keep must be"),
         (("fox", "--best-of", "4", "-n", "2"), "-n and --best-of contradict each other"),
@@ -232,6 +245,8 @@ def test_a_model_of_another_kind_is_refused_before_it_is_loaded(run: Run, monkey
     assert "is a language model behind an endpoint" in refused("fox", "-m", "openai:gpt", status=3)
     assert "gone" in refused("fox", "-m", "./gone", status=3)
     monkeypatch.delenv("AIGC_IMAGE_MODEL")
+    monkeypatch.setitem(BUILTINS, "builtin:image", replace(BUILTINS["builtin:image"], path=Path("gone")))
+    assert "lacks its built-in model builtin:image" in refused("fox", "-m", "builtin:image", status=3)
     assert "no image model is chosen" in refused("fox")
 
 

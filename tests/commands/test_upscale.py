@@ -295,7 +295,7 @@ class TestWithAModel:
         monkeypatch.setitem(sys.modules, "spandrel", None)
         result = run("upscale", fox, "-o", tmp_path / "big", "-m", model)
         assert result.status == 1
-        assert "pip install 'aigc-cli[upscale]'" in result.stderr
+        assert "'.[upscale]'" in result.stderr
 
 
 def test_lanczos_takes_no_engine(fox):

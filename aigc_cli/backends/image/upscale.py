@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from aigc_cli.backends import torchvision_named
 from aigc_cli.backends.device import Placement
 from aigc_cli.backends.torch_load import memory_errors, reason
 from aigc_cli.core.errors import AigcError, ModelError, UsageError
@@ -80,13 +81,9 @@ def read_weights(path: Path) -> dict[str, Any]:
 
 
 def import_spandrel() -> Any:
-    """Raises: AigcError where it is missing, or where torchvision, which it brings, was built for another torch."""
-    with extra("upscale", "upscaling with a model"):
-        try:
-            import spandrel
-        except (RuntimeError, OSError) as error:
-            message = f"spandrel cannot be imported, for torchvision does not fit torch {torch.__version__}: {reason(error)}"
-            raise AigcError(message, "install the torchvision that was built for it: pytorch.org/get-started") from error
+    """Raises: AigcError where it is missing, ModelError where torchvision, which it brings, was built for another torch."""
+    with extra("upscale", "upscaling with a model"), torchvision_named():
+        import spandrel
     return spandrel
 
 

@@ -37,7 +37,7 @@ def request(files: Paths, **options: Any) -> ImageRequest:
 
 def drawn(engine: Any, asked: list[ImageRequest]) -> list[np.ndarray[Any, Any]]:
     pixels = [event.pixels for event in engine.stream(asked) if isinstance(event, Drawn)]
-    return [np.frombuffer(each.rgb, np.uint8).reshape(each.height, each.width, 3).astype(int) for each in pixels]
+    return [np.frombuffer(each.data, np.uint8).reshape(each.height, each.width, 3).astype(int) for each in pixels]
 
 
 @pytest.mark.parametrize("family", WITH_PICTURES)
