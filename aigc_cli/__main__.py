@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from aigc_cli.core.elision import elided
 from aigc_cli.core.errors import AigcError, ExitStatus, OutOfMemoryError, UsageError
 from aigc_cli.signals import Terminated, raise_terminated
 
@@ -46,8 +48,11 @@ def run(argv: list[str]) -> int:
     except BrokenPipeError:
         raise
     except OSError as error:  # a full disk behind stdout, a folder that may not be read
-        where = f"{error.filename}: " if error.filename else ""
-        return report_error(AigcError(f"{where}{(error.strerror or str(error)).lower()}"), argv, ExitStatus.FAILED, error)
+        where = f"{elided(error.filename)}: " if error.filename else ""
+        message = f"{where}{(error.strerror or str(error)).lower()}"
+        if error.errno == errno.ENAMETOOLONG:  # not even asked for is such a file without an error
+            return report_error(UsageError(message, "check the path"), argv, ExitStatus.USAGE, error)
+        return report_error(AigcError(message), argv, ExitStatus.FAILED, error)
     except Exception as error:
         hint = "this is a bug or a file that aigc does not know: --traceback shows where"
         return report_error(AigcError(f"{type(error).__name__}: {error}", hint), argv, ExitStatus.FAILED, error)

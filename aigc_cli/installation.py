@@ -10,14 +10,18 @@ import importlib.util
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from aigc_cli.core.extras import PINNED, torch_index
 from aigc_cli.settings import Folders, folders
 
 REQUIRED = ("torch", "transformers", "tokenizers", "safetensors", "huggingface_hub", "numpy", "gguf", "typer", "rich", "prompt_toolkit")
 OPTIONAL = ("diffusers", "accelerate", "peft", "torchao", "bitsandbytes", "llguidance")
+TORCHVISION = "torchvision"
+USE_TORCHVISION = ("transformers", "diffusers", "accelerate", "peft")  # the others through the first
+LISTED = ("spandrel",)  # not imported: it takes torchvision, which is looked at by itself
 FLOORS = {"torch": "2.10", "transformers": "5.3", "diffusers": "0.38"}  # below these there are known security holes
 VARIABLES = (
     "AIGC_HOME",
@@ -61,7 +65,7 @@ class Package:
             return Problem(f"{self.name} is not installed", f"pip install {name}") if self.is_required else None
         if self.failure:
             what = f"{self.name} {self.version}" if self.version else self.name
-            return Problem(f"{what} cannot be imported: {self.failure}", f"pip install --force-reinstall {name}")
+            return Problem(f"{what} cannot be imported: {self.failure}", f"pip install --force-reinstall --no-deps {name}")
         floor = FLOORS.get(self.name)
         if floor and numbers(self.version or "") < numbers(floor):
             return Problem(f"{self.name} {self.version} has known security holes", f"pip install '{name}>={floor}'")
@@ -91,14 +95,24 @@ class FolderUse:
 
 def packages() -> list[Package]:
     """Every package that matters, those installed also imported: a broken one must be told from a missing one."""
-    return [package(name, name in REQUIRED) for name in (*REQUIRED, *OPTIONAL)]
+    imported = [package(name, name in REQUIRED) for name in (*REQUIRED, TORCHVISION, *OPTIONAL)]
+    return [*imported, *(Package(name, version_of(name), is_required=False) for name in LISTED)]
+
+
+def package_problems(found: Sequence[Package]) -> Iterator[Problem]:
+    """Where torchvision is broken, no word on those that fail with it."""
+    by_name = {each.name: each for each in found}
+    broken = torchvision_problem(by_name[TORCHVISION])
+    for each in found:
+        fails_with_it = broken and each.failure and each.name in (TORCHVISION, *USE_TORCHVISION)
+        if not fails_with_it and (problem := each.problem()):
+            yield problem
+    if broken:
+        yield broken
 
 
 def package(name: str, is_required: bool) -> Package:
-    try:
-        version: str | None = importlib.metadata.version(name)
-    except Exception:  # not installed, or its metadata is damaged: the import tells
-        version = None
+    version = version_of(name)
     failure = ""
     if version is not None or importlib.util.find_spec(name):
         try:
@@ -106,6 +120,28 @@ def package(name: str, is_required: bool) -> Package:
         except Exception as error:  # whatever a broken package raises as it loads
             failure = f"{type(error).__name__}: {error}".splitlines()[0]
     return Package(name, version, failure, is_required)
+
+
+def version_of(name: str) -> str | None:
+    """None where it is not installed, or its metadata is damaged."""
+    try:
+        return importlib.metadata.version(name)
+    except Exception:
+        return None
+
+
+def torchvision_problem(torchvision: Package | None = None) -> Problem | None:
+    """transformers imports it wherever it is installed, so one that was built for another torch breaks all that does the same."""
+    torchvision = torchvision or package(TORCHVISION, False)
+    if not torchvision.failure:
+        return None
+    index = torch_index()
+    install = f"pip install --force-reinstall --no-deps {PINNED} {f'--index-url {index} ' if index else ''}{TORCHVISION}"
+    beside = f"{TORCHVISION} {torchvision.version or ''} does not fit torch {version_of('torch')}"
+    return Problem(
+        f"{beside}, and transformers, which imports it, fails with it: {torchvision.failure}",
+        f"pip uninstall {TORCHVISION} (only aigc upscale --model needs it), or in the folder of the clone: {install}",
+    )
 
 
 def numbers(version: str) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ from typing import Any
 from aigc_cli.core.engine import OPENAI, Dtype
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.request import Sampling, check
+from aigc_cli.models.catalogue import builtin_name
 
 PROJECT_FILE = "aigc.toml"
 ENVIRONMENT = "environment"
@@ -106,7 +107,12 @@ class Settings:
         for origin, values in self.layers:
             if key in values:
                 return Setting(values[key], variable(key) if origin == ENVIRONMENT else origin)
-        return Setting(KEYS[key].default, "default")
+        return Setting(default_of(key), "default")
+
+
+def default_of(key: str) -> Any:
+    """That of image_model is built in where the package has one."""
+    return builtin_name("image") if key == "image_model" else KEYS[key].default
 
 
 def load_settings(environ: Mapping[str, str] = os.environ, project: Path | None = None) -> Settings:

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import NoReturn
 
 from aigc_cli.core.errors import ExitStatus
+from aigc_cli.core.leaving import do_last
 
 STATUSES = {signal.SIGINT: ExitStatus.INTERRUPTED, signal.SIGTERM: ExitStatus.TERMINATED}
 HANG_UP = getattr(signal, "SIGHUP", None)  # the terminal is gone; Windows has no such signal
@@ -49,6 +50,7 @@ def leaving_at_once() -> Iterator[None]:
 
 def leave(signum: int, frame: FrameType | None) -> NoReturn:
     tell(b"")
+    do_last()
     os._exit(STATUSES[signal.Signals(signum)])
 
 

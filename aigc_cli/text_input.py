@@ -11,15 +11,18 @@ from typing import BinaryIO
 from aigc_cli.core.errors import UsageError
 
 MAX_TEXT_BYTES = 64 * 2**20
+NO_TEXT = "there is no text to work on"
 NO_TEXT_HINT = "give it as an argument, with -f FILE, or on stdin"
 TOO_LARGE_HINT = "no model reads that much at once: split it"
 
 
-def gather_text(argument: str | None, files: Sequence[Path], stdin: BinaryIO | None = None, *, hint: str = NO_TEXT_HINT) -> str:
+def gather_text(
+    argument: str | None, files: Sequence[Path], stdin: BinaryIO | None = None, *, lacking: str = NO_TEXT, hint: str = NO_TEXT_HINT
+) -> str:
     """All parts, joined by one blank line.
 
     `-`, as the argument or among the files, names stdin where it should stand; otherwise stdin is read when it is
-    not a terminal and comes first. hint: what to do where there is no text at all.
+    not a terminal and comes first. lacking, hint: what is said, and what to do, where there is no text at all.
     Raises: UsageError for input that is no text (with the byte offset), too large, or not there.
     """
     names: list[str | Path] = list(files)
@@ -34,7 +37,7 @@ def gather_text(argument: str | None, files: Sequence[Path], stdin: BinaryIO | N
     if len(text.encode()) > MAX_TEXT_BYTES:
         raise UsageError(f"more than {MAX_TEXT_BYTES // 2**20} MiB of text, all parts together", TOO_LARGE_HINT)
     if not text.strip():
-        raise UsageError("there is no text to work on", hint)
+        raise UsageError(lacking, hint)
     return text
 
 

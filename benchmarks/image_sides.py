@@ -68,7 +68,7 @@ def open_aigc(args: argparse.Namespace) -> tuple[str, Draw]:
                 stamps.append(time.perf_counter())
             elif isinstance(event, Drawn):
                 pixels = event.pixels
-        Image.frombytes("RGB", (pixels.width, pixels.height), pixels.rgb).save(order.target)
+        Image.frombytes("RGB", (pixels.width, pixels.height), pixels.data).save(order.target)
         return stamps
 
     return engine.loaded.dtype, draw

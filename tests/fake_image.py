@@ -7,13 +7,13 @@ import io
 from collections.abc import Generator, Hashable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import pytest
 from PIL import Image
 
 from aigc_cli.core.engine import ModelSource
-from aigc_cli.core.errors import AigcError, OutOfMemoryError
+from aigc_cli.core.errors import AigcError, OutOfMemoryError, UsageError
 from aigc_cli.core.events import Event, ImageStep, Loaded, Progress
 from aigc_cli.core.image import Drawn, ImageEngineOptions, ImageRequest, Pixels, Previews
 
@@ -26,6 +26,7 @@ class FakeImageEngine:
     fits: pictures that fit into memory at once; None: any number. Each of `measures` makes room for one more.
     refused: by prompt, what `complete` raises.  broken: by prompt, what drawing raises.
     stop: raised after so many steps, all groups together.  fits_encoded: whether the prompts' encoding fits into memory.
+    has_alpha: whether it draws in RGBA.
     """
 
     opened: ClassVar[list[ImageEngineOptions]] = []
@@ -33,6 +34,7 @@ class FakeImageEngine:
     encoded: ClassVar[list[tuple[str, ...]]] = []
     closed: ClassVar[int] = 0
     device: ClassVar[str] = "cpu"
+    has_alpha: ClassVar[bool] = False
     size: ClassVar[int] = 4  # of a batch, where the engine is asked
     fits: ClassVar[int | None] = None
     fits_encoded: ClassVar[bool] = True
@@ -50,6 +52,8 @@ class FakeImageEngine:
     def complete(self, request: ImageRequest) -> tuple[ImageRequest, tuple[str, ...]]:
         if error := self.refused.get(request.prompt):
             raise error
+        if (request.transparent or request.background) and not self.has_alpha:
+            raise UsageError("this model draws no transparency", "leave it out")
         wanted = (request.width or SIDE, request.height or SIDE)
         size = tuple(max(MULTIPLE, side // MULTIPLE * MULTIPLE) for side in wanted)
         remarks = (f"{wanted[0]} x {wanted[1]} is drawn as {size[0]} x {size[1]}",) if size != wanted else ()
@@ -101,7 +105,7 @@ class FakeImageEngine:
         if error := next((self.broken[request.prompt] for request in requests if request.prompt in self.broken), None):
             raise error
         for index, request in enumerate(requests):
-            yield Drawn(t=0.1 * steps, index=index, pixels=pattern(request))
+            yield Drawn(t=0.1 * steps, index=index, pixels=pattern(request, 4 if self.has_alpha else 3))
 
     def peak_memory(self) -> int:
         return 2**20
@@ -110,13 +114,13 @@ class FakeImageEngine:
         FakeImageEngine.closed += 1
 
 
-def pattern(request: ImageRequest) -> Pixels:
+def pattern(request: ImageRequest, channels: Literal[3, 4] = 3) -> Pixels:
     """Of a complete request: other pixels for whatever is different in it."""
     assert request.width
     assert request.height
     block = b"".join(hashlib.sha256(f"{request!r} {part}".encode()).digest() for part in range(6))
-    size = request.width * request.height * 3
-    return Pixels(request.width, request.height, (block * (size // len(block) + 1))[:size])
+    size = request.width * request.height * channels
+    return Pixels(request.width, request.height, (block * (size // len(block) + 1))[:size], channels)
 
 
 def preview(request: ImageRequest) -> bytes:
@@ -132,9 +136,9 @@ def install(patch: pytest.MonkeyPatch, folder: Path) -> type[FakeImageEngine]:
         yield from ()
         return ModelSource(name=name, kind="diffusers", path=folder)
 
-    folder.mkdir(exist_ok=True)
-    (folder / "model_index.json").write_text("{}")
-    (folder / "unet.safetensors").write_bytes(b"weights")
+    (folder / "unet").mkdir(parents=True, exist_ok=True)
+    (folder / "model_index.json").write_text('{"unet": ["diffusers", "UNet2DConditionModel"]}')
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"weights")
     patch.setattr("aigc_cli.commands.image_run.resolve_image", resolve)
     patch.setitem(__import__("aigc_cli.backends").backends.ENGINES["image"], "diffusers", "tests.fake_image:FakeImageEngine")
     patch.setenv("AIGC_IMAGE_MODEL", "tiny")
@@ -142,6 +146,7 @@ def install(patch: pytest.MonkeyPatch, folder: Path) -> type[FakeImageEngine]:
         patch.setattr(FakeImageEngine, name, [])
     for name in ("refused", "broken"):
         patch.setattr(FakeImageEngine, name, {})
-    for name, value in {"closed": 0, "steps_done": 0, "fits": None, "fits_encoded": True, "stop": None, "size": 4, "device": "cpu"}.items():
+    plain: dict[str, Any] = {"closed": 0, "steps_done": 0, "fits": None, "fits_encoded": True, "stop": None, "size": 4, "device": "cpu"}
+    for name, value in {**plain, "has_alpha": False}.items():
         patch.setattr(FakeImageEngine, name, value)
     return FakeImageEngine

@@ -17,14 +17,14 @@ PACKAGE = Path(aigc_cli.__file__).parent
 HEAVY = ("torch", "transformers", "diffusers", "numpy", "PIL")
 ALLOWED = {
     "core": {"core"},
-    "batch": {"batch", "core", "data", "store", "text_input"},
+    "batch": {"batch", "core", "data", "pictures", "store", "text_input"},
     "data": {"core", "data"},
     "picture_data": {"core", "data", "picture_data", "pictures"},
     "pictures": {"core", "pictures", "backends"},  # of backends the table of sampler names, which imports no engine
     "training": {"core", "training"},
     "store": {"core", "store", "atomic_file"},
     "render": {"core", "pictures", "render", "training"},
-    "backends": {"core", "backends"},
+    "backends": {"core", "backends", "installation"},
     "backends/image": {"core", "backends", "pictures"},
     "backends/train": {"core", "backends", "data", "store", "training", "atomic_file"},
     "backends/train/image": {"core", "backends", "picture_data", "pictures", "store", "training", "atomic_file"},

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from aigc_cli.core.engine import EngineOptions, ModelSource, TextEngine
-from aigc_cli.core.errors import ModelError
+from aigc_cli.core.errors import ModelError, OutOfMemoryError, UsageError
 from aigc_cli.core.finetune import FinetuneRequest
 from aigc_cli.core.finetune_image import ImageFinetuneRequest
 from aigc_cli.core.image import ImageEngine, ImageEngineOptions
@@ -57,7 +57,7 @@ def open_text_engine(source: ModelSource, options: EngineOptions) -> TextEngine:
     Raises: ModelError where there is none, and whatever loading raises.
     """
     started = time.perf_counter()
-    with no_garbage_collection():
+    with no_garbage_collection(), torchvision_named():
         engine: TextEngine = backend("text", source)(source, options)
     engine.loaded = dataclasses.replace(engine.loaded, seconds=time.perf_counter() - started)  # imports counted
     return engine
@@ -67,7 +67,7 @@ def open_image_engine(source: ModelSource, options: ImageEngineOptions) -> Image
     """Imports the backend for this kind of image model and loads the weights. Raises: as open_text_engine."""
     started = time.perf_counter()
     silence_imports()
-    with no_garbage_collection():
+    with no_garbage_collection(), torchvision_named():
         engine: ImageEngine = backend("image", source)(source, options)
     engine.loaded = dataclasses.replace(engine.loaded, seconds=time.perf_counter() - started)  # imports counted
     return engine
@@ -76,7 +76,7 @@ def open_image_engine(source: ModelSource, options: ImageEngineOptions) -> Image
 def open_trainer(source: ModelSource, options: EngineOptions, request: FinetuneRequest) -> TextTrainer:
     """Imports the backend that trains this kind of model; no weights are read yet. Raises: as open_text_engine."""
     keep_few_kernels()
-    with no_garbage_collection():
+    with no_garbage_collection(), torchvision_named():
         trainer: TextTrainer = backend("train", source)(source, options, request)
     return trainer
 
@@ -85,7 +85,7 @@ def open_image_trainer(source: ModelSource, options: EngineOptions, request: Ima
     """Imports the backend that trains this kind of image model; no weights are read yet. Raises: as open_text_engine."""
     keep_few_kernels()
     silence_imports()
-    with no_garbage_collection():
+    with no_garbage_collection(), torchvision_named():
         trainer: ImageTrainer = backend("train-image", source)(source, options, request)
     return trainer
 
@@ -108,6 +108,24 @@ def backend(modality: str, source: ModelSource) -> Any:
         message = f"no backend for {modality!r} takes a model of kind {source.kind!r}"
         raise ModelError(message, f"there is: {', '.join(ENGINES[modality])}") from None
     return getattr(import_module(module), name)
+
+
+@contextmanager
+def torchvision_named() -> Iterator[None]:
+    """Around imports and loading, which a torchvision that does not fit torch lets fail: transformers blames whatever it imported first.
+
+    Raises: ModelError that names torchvision, in place of what was raised for its sake.
+    """
+    try:
+        yield
+    except (UsageError, OutOfMemoryError):
+        raise
+    except Exception as error:
+        from aigc_cli.installation import torchvision_problem
+
+        if problem := torchvision_problem():
+            raise ModelError(problem.message, problem.hint) from error
+        raise
 
 
 @contextmanager

@@ -8,14 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from aigc_cli.core.elision import elided
 from aigc_cli.core.errors import UsageError
-from aigc_cli.core.sampler_names import check_sampler
+from aigc_cli.core.sampler_names import known_sampler
 from aigc_cli.data.row import BadRowError, kind_of
 
 Cell = str | int | float | bool  # a table has text only
 Column = Callable[[Cell], Any]  # raises ValueError or UsageError saying what is wrong with the cell
 
 WHOLE = re.compile(r"[+-]?\d{1,20}(\.0*)?")  # 7.0 is how pandas writes 7 in a column with gaps
+TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
 
 
@@ -45,6 +47,8 @@ def image_columns(folder: Path) -> dict[str, Column]:
         "variation_seed": whole,
         "control_image": picture,
         "control_scale": number,
+        "transparent": truth,
+        "background": colour,
     }
 
 
@@ -80,8 +84,7 @@ def filled_text(cell: Cell) -> str:
 
 
 def sampler(cell: Cell) -> str:
-    check_sampler(name := filled_text(cell))
-    return name
+    return known_sampler(filled_text(cell))
 
 
 def whole(cell: Cell) -> int:
@@ -104,10 +107,35 @@ def number(cell: Cell) -> float:
     return float(written)
 
 
+def truth(cell: Cell) -> bool:
+    """As JSON, spreadsheets and people write it."""
+    if (value := TRUTHS.get(shown(cell).lower())) is None:
+        raise ValueError(f"{shown(cell)!r} is neither true nor false")
+    return value
+
+
+def colour(cell: Cell) -> str:
+    """A name or a hex number, as Pillow reads them."""
+    from PIL import ImageColor
+
+    name = filled_text(cell)
+    try:
+        levels = ImageColor.getrgb(name)
+    except ValueError:
+        raise UsageError(f"{elided(name)!r} is no colour", "for example white, skyblue or #ff8800") from None
+    if len(levels) == 4:
+        raise UsageError(f"{name!r} is a colour that one can see through", "a background has none behind it: name one without alpha")
+    return name
+
+
 def existing_file(folder: Path, cell: Cell) -> Path:
     path = folder / Path(filled_text(cell)).expanduser()
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
+    try:
+        is_there = path.is_file()
+    except OSError as error:  # a name that is too long
+        raise ValueError(f"{elided(path)}: {(error.strerror or str(error)).lower()}") from None
+    if not is_there:
+        raise ValueError(f"{elided(path)}: {'a folder, not a picture' if path.is_dir() else 'no such file'}")
     return path
 
 

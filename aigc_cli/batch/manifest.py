@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
-from collections.abc import Container, Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,6 @@ from aigc_cli.core.errors import AigcError
 from aigc_cli.core.events import Caution
 from aigc_cli.store.durable import sync_folder
 from aigc_cli.store.event_log import lines_of
-from aigc_cli.store.manifest import sha256_of
 
 NAME = "manifest.jsonl"
 
@@ -32,7 +31,8 @@ class Record:
 
     status: "done" with what lies on disk: file (its name in the folder), size (bytes), sha256, width, height; "failed" with a message;
     "rejected" for one that was drawn and, by its score, not kept.
-    base_seed: of the run that drew it, to go on with where none is given.  time: when, in UTC.
+    base_seed: of the run that drew it, to go on with where none is given.  row, row_seed: as the plan has them.  time: when, in UTC.
+    no_metadata: the file does not tell how it was made.
     """
 
     index: int
@@ -47,8 +47,11 @@ class Record:
     message: str | None = None
     origin: str | None = None
     base_seed: int | None = None
+    row: str | None = None
+    row_seed: int | None = None
     size: int | None = None
     sha256: str | None = None
+    no_metadata: bool | None = None
     time: str = field(default_factory=now)
 
     def to_line(self) -> bytes:
@@ -60,7 +63,17 @@ STATUSES = ("done", "failed", "rejected")
 FIELDS = {each.name for each in dataclasses.fields(Record)}
 
 
-def drawn(item: Item, file: str, content: bytes, *, width: int, height: int, base_seed: int, score: float | None = None) -> Record:
+def drawn(
+    item: Item,
+    file: str,
+    content: bytes,
+    *,
+    width: int,
+    height: int,
+    base_seed: int,
+    score: float | None = None,
+    no_metadata: bool | None = None,
+) -> Record:
     """The record of a picture that is to be saved. content: of its file, whole."""
     return Record(
         index=item.index,
@@ -74,8 +87,11 @@ def drawn(item: Item, file: str, content: bytes, *, width: int, height: int, bas
         score=score,
         origin=item.origin or None,
         base_seed=base_seed,
+        row=item.row,
+        row_seed=item.row_seed,
         size=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
+        no_metadata=no_metadata,
     )
 
 
@@ -103,20 +119,26 @@ def without_file(
         message=message,
         origin=item.origin or None,
         base_seed=base_seed,
+        row=item.row,
+        row_seed=item.row_seed,
     )
 
 
 def append(folder: Path, record: Record) -> None:
+    """As append_line."""
+    append_line(folder / NAME, record.to_line())
+
+
+def append_line(path: Path, line: bytes) -> None:
     """Outlasts a power cut once it returns. A line that an earlier kill tore is cut off first. Raises: OSError."""
-    path = folder / NAME
     is_new = not path.exists()
     with path.open("ab+") as file:
         cut_torn_line(file)
-        file.write(record.to_line())
+        file.write(line)
         file.flush()
         os.fsync(file.fileno())
     if is_new:
-        sync_folder(folder)
+        sync_folder(path.parent)
 
 
 def cut_torn_line(file: BinaryIO) -> None:
@@ -156,49 +178,15 @@ def parsed(line: bytes) -> Record | None:
     return record if record and isinstance(record.key, str) and record.status in STATUSES else None
 
 
-def find_done(folder: Path, records: Iterable[Record], keys: Container[str]) -> Generator[Caution, None, dict[str, Record]]:
-    """Of the pictures with these keys those that lie in the folder as they were written, byte for byte; of others it is said.
-
-    A picture that another has replaced since, under its name, is none of them.
-    """
-    latest: dict[str, Record] = {}
-    holders: dict[str, str] = {}
-    for record in records:
-        if record.status != "failed" or record.key not in latest:  # a picture that is there is not undone by a try that failed
-            latest[record.key] = record
-        if record.file:
-            holders[record.file] = record.key
-    done = {key: each for key, each in latest.items() if key in keys and each.file and holders[each.file] == key}
-    there = {key: record for key, record in done.items() if size_of(folder, record) is not None}
-    whole = {key: record for key, record in there.items() if is_as_written(folder, record)}
-    for count, what in ((len(done) - len(there), "not there any more"), (len(there) - len(whole), "not as aigc wrote them")):
-        if count:
-            yield Caution(message=f"{count} of the {len(done)} pictures that were drawn before are {what}: drawn again")
-    return whole
-
-
-def files_there(folder: Path, records: Iterable[Record]) -> list[str]:
-    """The names of all pictures that lie in the folder with the sizes that they were written with; no more of them is looked at."""
-    latest = {record.file: record for record in records if record.file}
-    return sorted(name for name, record in latest.items() if size_of(folder, record) == record.size)
-
-
-def size_of(folder: Path, record: Record) -> int | None:
-    try:
-        return (folder / str(record.file)).stat().st_size
-    except OSError:
-        return None
-
-
-def is_as_written(folder: Path, record: Record) -> bool:
-    if size_of(folder, record) != record.size:
-        return False
-    try:
-        return sha256_of(folder / str(record.file)) == record.sha256
-    except OSError:
-        return False
-
-
 def earlier_seed(records: Sequence[Record]) -> int | None:
     """The base seed of the folder's latest batch: one that was given none goes on with it. A prompt of the command line is no batch."""
     return next((record.base_seed for record in reversed(records) if record.origin and record.base_seed is not None), None)
+
+
+def earlier_row_seeds(records: Iterable[Record], base_seed: int) -> dict[str, dict[int, None]]:
+    """By row the first seeds that runs with that base seed gave it, in the order in which they were written down, each once."""
+    seeds: dict[str, dict[int, None]] = {}
+    for record in records:
+        if record.row is not None and record.row_seed is not None and record.base_seed == base_seed:
+            seeds.setdefault(record.row, {})[record.row_seed] = None
+    return seeds

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ class Item:
     typed: the prompt before anything in it was chosen or drawn.  filename: the one its row asks for.
     origin: "file:line" of its row; empty when the prompt came from the command line.
     key: sha256 in hex of all that decides what is drawn, by which a later run knows it again.
+    row, row_seed: of a row without a seed of its own what it asks for, digested, and its first seed: by them it keeps that in later runs.
     """
 
     index: int
@@ -37,6 +38,8 @@ class Item:
     typed: str
     filename: str | None = None
     origin: str = ""
+    row: str | None = None
+    row_seed: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,12 +68,20 @@ def check_row(row: PromptRow, common: Common) -> None:
         ImageRequest(**fields | seeds_of(fields, 0))
 
 
-def plan_items(rows: Sequence[PromptRow], common: Common, *, seed: int, identity: Mapping[str, Any]) -> tuple[Item, ...]:
+def plan_items(
+    rows: Sequence[PromptRow],
+    common: Common,
+    *,
+    seed: int,
+    identity: Mapping[str, Any],
+    earlier: Mapping[str, Collection[int]],
+) -> tuple[Item, ...]:
     """Row by row; of each its combinations, for each combination the points of the matrix, for each point its seeds.
 
     seed: of the run's first row. A row without one of its own takes as many of the seeds that follow as it has pictures of
     each combination, whatever the other rows set for themselves; its combinations and points share them. Bad rows that were left
     out keep theirs, so that mending them changes nothing for the others.
+    earlier: the first seeds that rows had in earlier runs, by Item.row; they keep them, wherever they stand now.
     identity: what decides what is drawn besides the requests, such as the model's revision; JSON values.
     Raises: UsageError for more than MAX_RESULTS pictures, and for a picture to begin with that cannot be read.
     """
@@ -80,14 +91,41 @@ def plan_items(rows: Sequence[PromptRow], common: Common, *, seed: int, identity
         raise UsageError(f"that makes {total:,} pictures, and a run draws {MAX_RESULTS:,} at most", "split the prompts, or lower -n")
     identities = Identities(identity)
     items: list[Item] = []
-    for template, row in zip(templates, rows, strict=True):
-        seed += sum(common.n if number is None else number for number in row.left_out)
+    contents = [None if "seed" in row.values else identities.row(row, common) for row in rows]
+    seeds = seeds_of_rows(contents, seeds_by_place(rows, common, seed), earlier)
+    for template, row, content, first in zip(templates, rows, contents, seeds, strict=True):
         filename = row.values.get("filename")
-        for request in requests_of(row, template, common, seed):
+        for request in requests_of(row, template, common, first):
             key = identities.key(request, filename)
-            items.append(Item(len(items), request, key, row.values["prompt"], filename, row.origin))
-        seed += number_of(row, common)
+            row_seed = None if content is None else first
+            items.append(Item(len(items), request, key, row.values["prompt"], filename, row.origin, content, row_seed))
     return tuple(items)
+
+
+def seeds_by_place(rows: Sequence[PromptRow], common: Common, seed: int) -> list[int]:
+    """The first one of each row, in a run that knows of no other. Raises: UsageError for a first one that is out of range."""
+    check("--seed", seed, 0, SEEDS - 1)
+    seeds: list[int] = []
+    for row in rows:
+        seed += sum(common.n if number is None else number for number in row.left_out)
+        seeds.append(seed % SEEDS)
+        seed += number_of(row, common)
+    return seeds
+
+
+def seeds_of_rows(contents: Sequence[str | None], by_place: Sequence[int], earlier: Mapping[str, Collection[int]]) -> list[int]:
+    """Each row's first seed: one that a row of the same content had earlier and no other row has now, else that of its place.
+
+    Where the seed of its place is among them, the row has that one. So of equal rows no two have the same seed, and a run
+    that is begun again gives the seeds that it gave before, however many of its rows are written down by then.
+    contents: Item.row of each; None for a row with a seed of its own.
+    """
+    places = [*zip(contents, by_place, strict=True)]
+    stay = {(content, seed) for content, seed in places if content is not None and seed in earlier.get(content, ())}
+    left: dict[str | None, Iterator[int]] = {
+        content: iter([seed for seed in seeds if (content, seed) not in stay]) for content, seeds in earlier.items()
+    }
+    return [seed if (content, seed) in stay else next(left.get(content, iter(())), seed) for content, seed in places]
 
 
 def requests_of(row: PromptRow, template: Template, common: Common, seed: int) -> Iterator[ImageRequest]:
@@ -146,6 +184,11 @@ class Identities:
         content = digest({"request": values, "filename": filename, "shared": self.shared})
         self.seen[content] += 1
         return digest([content, self.seen[content]])
+
+    def row(self, row: PromptRow, common: Common) -> str:
+        """What a row asks for, wherever it stands and whatever the run sets for all of them, but for the pictures that it takes."""
+        values = {name: self._known(value) for name, value in row.values.items()}
+        return digest(values | {"n": number_of(row, common)})
 
     def _known(self, value: Any) -> Any:
         if not isinstance(value, Path):

@@ -13,11 +13,12 @@ from aigc_cli.batch.columns import Column, count, made, told
 from aigc_cli.batch.prompt_template import Template, parse
 from aigc_cli.batch.source import no_column, open_prompts, spelled
 from aigc_cli.core.errors import UsageError
-from aigc_cli.core.events import Caution
+from aigc_cli.core.events import Caution, Remark
 from aigc_cli.core.sample import Origin
-from aigc_cli.data.bad_rows import ROWS_SHOWN, BadRow, bad_rows_error, rejects_file
+from aigc_cli.data.bad_rows import ROWS_SHOWN, BadRow, bad_rows_error, bad_rows_listed, rejects_file
 from aigc_cli.data.row import BadRowError, Row
 
+REASONS_SHOWN = 5  # of rows that are left out; a run that they stop shows more
 MAX_RESULTS = 100_000  # of one run: more is a slip of the pen, such as a zero too many after -n
 
 
@@ -49,7 +50,7 @@ def read_rows(
     check: Callable[[PromptRow], None] = lambda row: None,
     rejects: Path | None = None,
     stdin: BinaryIO | None = None,
-) -> Generator[Caution, None, tuple[PromptRow, ...]]:
+) -> Generator[Caution | Remark, None, tuple[PromptRow, ...]]:
     """The rows of a .txt, .csv, .tsv, .json or .jsonl file, of a pipe, or of stdin, which is named "-".
 
     columns: those there may be, each with what makes a value of a cell. An empty cell of a table and JSON's null mean "not given".
@@ -82,10 +83,16 @@ def read_rows(
         raise bad_rows_error(first, bad, rows, "be used")
     if rows - bad > MAX_RESULTS:
         raise UsageError(f"{prompts.name} holds {rows - bad:,} prompts, and a run takes {MAX_RESULTS:,} at most", "split the file")
+    comments = prompts.source.comments
     if not good:
-        raise UsageError(f"{prompts.name} holds no prompt", "check that it was written to its end")
+        hint = "lines that begin with # are no prompts" if comments else "check that it was written to its end"
+        raise UsageError(f"{prompts.name} holds no prompt", hint)
+    if comments:
+        are = "s that begin with # are" if comments > 1 else " that begins with # is"
+        yield Remark(message=f"{prompts.name}: {comments} line{are} left out")
     if bad:
-        yield Caution(message=f"{bad} of {rows} rows are bad and left out", hint=f"they are in {rejects}, with what is wrong")
+        listed = bad_rows_listed(first[:REASONS_SHOWN], bad)
+        yield Caution(message=f"{bad} of {rows} rows are bad and left out\n{listed}", hint=f"they are in {rejects}, with what is wrong")
     return tuple(good)
 
 

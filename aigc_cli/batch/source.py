@@ -31,7 +31,9 @@ def prompt_lines(source: Source) -> Iterator[Row]:
     for raw in source.lines():
         if wrong := TOO_LONG if len(raw) > MAX_ROW_BYTES else encoding_error(raw):
             yield Row(source.line, None, raw, wrong)
-        elif not raw.startswith(b"#") and (prompt := raw.decode().strip()):
+        elif raw.startswith(b"#"):
+            source.comments += 1
+        elif prompt := raw.decode().strip():
             yield Row(source.line, {"prompt": prompt}, raw)
 
 

@@ -51,7 +51,7 @@ def chat(
         return
     text = "\n\n".join(filter(None, [before.question, gather_text(message, files or [])]))
     request = build_request(to_messages(before.system, before.turns, text), {**standing, **before.parameters})
-    note_built_in_model(model, settings, output)
+    note_built_in_model(model.model, settings, output)
     reply(run_request(request, model, settings), output)
 
 
@@ -90,7 +90,7 @@ def talk(before: Transcript, attached: list[str], model: ModelOptions, settings:
         raise UsageError("--json is for one reply", "give a MESSAGE, or pipe one in")
     if not (output.stdout_is_terminal or output.stderr_is_terminal):
         raise UsageError("a session needs a terminal to draw on", "give a MESSAGE, or pipe one in")
-    note_built_in_model(model, settings, output)
+    note_built_in_model(model.model, settings, output)
 
     def open_model(name: str) -> tuple[TextEngine, dict[str, Any]]:
         other = dataclasses.replace(model, model=name, base_url=model.base_url if is_remote(name) else None, adapter=None)

@@ -60,7 +60,7 @@ def complete(
         early_stopping=early_stopping,
         length_penalty=length_penalty,
     )
-    note_built_in_model(model, settings, screen)
+    note_built_in_model(model.model, settings, screen)
     events = run_request(request, model, settings)
     if options.json:
         render_json(events, screen)

@@ -11,7 +11,7 @@ import typer
 from aigc_cli.commands.output import open_output, read_settings
 from aigc_cli.core.errors import UsageError
 from aigc_cli.options import OutputOptions, expand_dataclasses
-from aigc_cli.settings import KEYS, PROJECT_FILE, Settings, folders, parse, read_file, unknown_key, variable
+from aigc_cli.settings import KEYS, PROJECT_FILE, Settings, default_of, folders, parse, read_file, unknown_key, variable
 
 config_app = typer.Typer(help="Show and change settings.", no_args_is_help=True)
 KeyName = Annotated[str, typer.Argument(metavar="KEY", help="A setting's name; aigc config list shows them.")]
@@ -111,7 +111,7 @@ def overruling(key: str) -> str | None:
 
 def describe(key: str, settings: Settings) -> dict[str, Any]:
     setting = settings.lookup(key)
-    return {"key": key, "value": setting.value, "origin": setting.origin, "default": KEYS[key].default, "help": KEYS[key].help}
+    return {"key": key, "value": setting.value, "origin": setting.origin, "default": default_of(key), "help": KEYS[key].help}
 
 
 def shown(value: Any) -> str:

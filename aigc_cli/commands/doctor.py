@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from aigc_cli.commands.output import open_output
-from aigc_cli.core.errors import AigcError
+from aigc_cli.core.errors import AigcError, ExitStatus
 from aigc_cli.core.events import Progress
 from aigc_cli.core.units import format_size
 from aigc_cli.options import OutputOptions
@@ -40,7 +42,7 @@ class Report:
 
 
 def doctor(options: OutputOptions) -> None:
-    """Show versions, devices, their speed, folders, settings, and what is amiss."""
+    """Show versions, devices, their speed, folders, settings, and what is amiss (status 1 if anything is)."""
     from aigc_cli.render.table import write_sections
 
     output = open_output(options)
@@ -53,11 +55,13 @@ def doctor(options: OutputOptions) -> None:
         output.write_json(to_json(report))
     else:
         write_sections(output, list(sections(report)))
+    if report.problems:
+        raise typer.Exit(ExitStatus.FAILED)
 
 
 def examine(output: Output) -> Report:
     """Looks at everything; whatever fails becomes a problem of the report."""
-    from aigc_cli.installation import environment, folder_uses, packages
+    from aigc_cli.installation import environment, folder_uses, package_problems, packages
 
     report = Report()
     add_settings(report)
@@ -66,8 +70,8 @@ def examine(output: Output) -> Report:
     report.folders = folder_uses()
     output.progress(Progress(phase="importing packages", done=0, unit=""))
     report.packages = packages()
-    checked: list[Package | FolderUse] = [*report.packages, *report.folders]
-    report.problems += [problem for thing in checked if (problem := thing.problem())]
+    report.problems += package_problems(report.packages)
+    report.problems += [problem for use in report.folders if (problem := use.problem())]
     if any(package.name == "torch" and package.works for package in report.packages):
         add_devices(report, output)
     return report

@@ -17,6 +17,7 @@ from aigc_cli.commands.image_options import (
     PictureOptions,
 )
 from aigc_cli.commands.output import open_output, read_settings
+from aigc_cli.commands.session import note_built_in_model
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.image import Previews
 from aigc_cli.options import OutputOptions
@@ -55,6 +56,9 @@ def image(
             "name a folder after -o",
         )
 
+    if not replayed:
+        note_built_in_model(model.model, settings, screen, "image_model")
+
     from aigc_cli.commands.image_run import run
 
     events = run(order, screen.write_bytes)
@@ -63,9 +67,9 @@ def image(
 
         render_results(events, screen)
     elif options.json:
-        from aigc_cli.render.jsonl import render_json
+        from aigc_cli.render.jsonl import render_json, since_loaded
 
-        render_json(events, screen)
+        render_json(since_loaded(events), screen)
     else:
         from aigc_cli.render.images import render_images
 

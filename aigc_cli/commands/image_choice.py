@@ -43,10 +43,13 @@ class Judge:
 
 def open_judge(choice: Choice, folder: Path, device: str) -> Judge:
     """In float32, whatever draws: a score should not depend on that. Raises: ModelError, OutOfMemoryError."""
-    from aigc_cli.backends.device import choose
-    from aigc_cli.backends.image.score import AestheticHead, ClipScorer
+    from aigc_cli.backends import torchvision_named
 
-    clip = ClipScorer(folder, choose(device, "float32"))
+    with torchvision_named():
+        from aigc_cli.backends.device import choose
+        from aigc_cli.backends.image.score import AestheticHead, ClipScorer
+
+        clip = ClipScorer(folder, choose(device, "float32"))
     return Judge(clip, AestheticHead(choice.aesthetic, clip) if choice.aesthetic else None)
 
 
@@ -75,19 +78,34 @@ class Chooser:
         yield dataclasses.replace(picture, score=score) if is_enough else Rejected(picture.item, score)
 
     def draw_best(self, items: Sequence[Item]) -> Iterator[Event | Outcome]:
-        """Of candidates for one prompt the best, each finished if it was a draft; the others are rejected."""
+        """Of candidates for one prompt the best, each finished if it was a draft; the others are rejected.
+
+        A draft that cannot be finished makes room for the next best.
+        """
         drafted = [draft_of(item, self.choice.draft_steps) for item in items]
         is_draft = any(draft.request != item.request for draft, item in zip(drafted, items, strict=True))
         if not is_draft:
             yield from self._best(self._finished(items))
             return
-        best = yield from self._best_drafts(drafted)
-        for group in self.groups([item for item in items if item.index in best]):
-            yield from self.draw(group)
+        ranking = yield from self._ranked_drafts(drafted)
+        wanted = self.choice.keep
+        while wanted and ranking:
+            best, ranking = ranking[:wanted], ranking[wanted:]
+            indices = {draft.index for draft, _ in best}
+            wanted = yield from self._finished([item for item in items if item.index in indices])
+            if wanted and ranking:
+                yield Caution(message="a draft that was chosen could not be finished: the next best takes its place")
+        for draft, score in ranking:
+            yield Rejected(draft, score)
 
-    def _finished(self, items: Sequence[Item]) -> Iterator[Event | Outcome]:
+    def _finished(self, items: Sequence[Item]) -> Generator[Event | Outcome, None, int]:
+        """Returns: how many could not be drawn, of those that no earlier run has kept."""
+        failures = 0
         for group in self.groups(items):
-            yield from self.draw(group)
+            for event in self.draw(group):
+                failures += isinstance(event, Failure) and event.item.key not in self.saved
+                yield event
+        return failures
 
     def _best(self, events: Iterator[Event | Outcome]) -> Iterator[Event | Outcome]:
         """Lets all through but pictures, of which no more are held than are kept."""
@@ -102,15 +120,15 @@ class Chooser:
                 yield Rejected(worst.item, worst.score or 0.0)
         yield from best
 
-    def _best_drafts(self, drafts: Sequence[Item]) -> Generator[Event | Outcome, None, set[int]]:
-        """The indices of those that are worth finishing."""
-        scores: dict[int, tuple[float, Item]] = {}
+    def _ranked_drafts(self, drafts: Sequence[Item]) -> Generator[Event | Outcome, None, list[tuple[Item, float]]]:
+        """With their scores, the best first."""
+        scores: list[tuple[Item, float]] = []
         steps = [0, sum(draft.request.steps or 0 for draft in drafts)]
         for group in self.groups(drafts):
             for event in self.drawer.draw(group, "none"):
                 if isinstance(event, Picture):
                     try:
-                        scores[event.item.index] = ((yield from self.judge.score(event)), event.item)
+                        scores.append((event.item, (yield from self.judge.score(event))))
                     except AigcError as error:
                         yield Failure(event.item, error)
                 elif isinstance(event, ImageStep):
@@ -118,15 +136,20 @@ class Chooser:
                     yield Progress(t=event.t, phase="drafts", done=steps[0], total=steps[1], unit=STEPS)
                 else:
                     yield event
-        ranking = sorted(scores, key=lambda index: self._rank(scores[index][1], scores[index][0]))
-        for index in ranking[self.choice.keep :]:
-            score, item = scores[index]
-            yield Rejected(item, score)
-        return set(ranking[: self.choice.keep])
+        return sorted(scores, key=lambda scored: self._rank(*scored))
 
     def _rank(self, item: Item, score: float) -> tuple[bool, float, int]:
         """The least is the best. What an earlier run has kept stays kept."""
         return item.key not in self.saved, -score, item.index
+
+
+def without_drafts(items: Sequence[Item], choice: Choice) -> Iterator[Event]:
+    """Says for how many --draft-steps changes nothing."""
+    steps = choice.draft_steps
+    if steps and (count := sum(draft_of(item, steps) is item for item in items)):
+        of_all = "" if count == len(items) else f" ({count} of {len(items)} pictures)"
+        message = f"--draft-steps {steps} is no fewer than the steps of a finished picture: all candidates are drawn in full{of_all}"
+        yield Caution(message=message, hint="drafts take fewer: see --steps")
 
 
 def draft_of(item: Item, steps: int | None) -> Item:

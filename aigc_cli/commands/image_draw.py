@@ -16,7 +16,10 @@ from aigc_cli.core.image import Drawn, ImageEngine, ImageRequest, Pixels, Previe
 
 @dataclass(frozen=True)
 class Picture:
-    """An item that was drawn and is to be kept. batch_size, position: how many ran together, and its place among them, from 0."""
+    """An item that was drawn and is to be kept. batch_size, position: how many ran together, and its place among them, from 0.
+
+    cache_drift: as in Drawn.
+    """
 
     item: Item
     pixels: Pixels
@@ -24,6 +27,7 @@ class Picture:
     batch_size: int
     position: int
     score: float | None = None
+    cache_drift: float | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def forget_frames(error: BaseException) -> None:
 def of_the_plan(event: Event, items: Sequence[Item]) -> Event | Outcome:
     """An engine counts within the group, everybody else within the plan."""
     if isinstance(event, Drawn):
-        return Picture(items[event.index], event.pixels, event.t, len(items), event.index)
+        return Picture(items[event.index], event.pixels, event.t, len(items), event.index, cache_drift=event.cache_drift)
     if isinstance(event, ImageStep):
         return dataclasses.replace(event, index=items[event.index].index)
     return event

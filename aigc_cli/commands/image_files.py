@@ -2,57 +2,66 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from aigc_cli.batch import manifest
+from aigc_cli.batch.found import Found
 from aigc_cli.batch.manifest import Record
 from aigc_cli.batch.output_folder import save
 from aigc_cli.batch.plan import Item
 from aigc_cli.commands.image_draw import Failure, Picture, Rejected
 from aigc_cli.commands.image_order import STDOUT, FileStyle, Order
 from aigc_cli.commands.image_recipes import Recipes
-from aigc_cli.core.errors import AigcError, UsageError
-from aigc_cli.core.events import ImageFailed, ImageRejected, ImageSaved, Loaded
+from aigc_cli.core.errors import UsageError
+from aigc_cli.core.events import Caution, ImageFailed, ImageRejected, ImageSaved, Loaded
+from aigc_cli.models.check import shorten
 from aigc_cli.pictures import names
+from aigc_cli.pictures.alpha import ground_of
 from aigc_cli.pictures.metadata import encode_picture
-from aigc_cli.store.durable import met_full_disk
+from aigc_cli.store.durable import room_wanted
 
 SHEET, PAGE = "grid", "index.html"
 PICTURES_A_SHEET = 100
 
 
 class Folder:
-    """Where a run's pictures go, each whole or not at all, and each written down. done: what an earlier run has left, by key.
+    """Where a run's pictures go, each whole or not at all, and each written down. found: what an earlier run has left.
 
     is_choice: pictures compete, and a name that a row asks for is the first one's that is kept.
     """
 
-    def __init__(self, path: Path, style: FileStyle, recipes: Recipes, seed: int, done: Mapping[str, Record], *, is_choice: bool) -> None:
+    def __init__(self, path: Path, style: FileStyle, recipes: Recipes, seed: int, found: Found, *, is_choice: bool) -> None:
         self.path, self.style, self.recipes, self.seed = path, style, recipes, seed
-        self.done = dict(done)
+        self.found, self.done = found, dict(found.done)
         self.is_choice = is_choice
         self.names: dict[int, str] = {}
         self.free: defaultdict[str, list[str]] = defaultdict(list)  # names by what rows ask for, where pictures compete
 
-    def name(self, items: Sequence[Item]) -> None:
+    def name(self, items: Sequence[Item]) -> Iterator[Caution]:
         """Gives those a name that are not done; all must be complete. Files that are there keep theirs, unless they may be replaced.
 
-        Those of this plan may not.
+        Those of this plan may not, but for a damaged one, in whose place its picture is drawn. One that was changed is said to stay.
         """
+        damaged, changed = self.found.damaged, self.found.changed
         waiting = [item for item in items if item.key not in self.done]
-        own = {record.file for record in self.done.values() if record.file}
-        taken = own if self.style.overwrite else {entry.name for entry in self.path.iterdir()}
-        there = sorted(taken)
-        wanted = [self._wanted(item) for item in waiting]
-        told_apart = names.told_apart([*there, *wanted])[len(there) :]
-        for item, name in zip(waiting, told_apart, strict=True):
-            self.names[item.index] = name
+        waiting.sort(key=lambda item: (item.key not in damaged, item.key not in changed))  # whoever had a name is the first to get one
+        nameless = [item for item in waiting if item.key not in damaged]
+        own = {*damaged.values(), *(record.file for record in self.done.values() if record.file)}
+        there = sorted(own if self.style.overwrite else own | {entry.name for entry in self.path.iterdir()})
+        told_apart = names.told_apart([*there, *map(self._wanted, nameless)])[len(there) :]
+        given = {item.key: name for item, name in zip(nameless, told_apart, strict=True)} | damaged
+        for item in waiting:
+            self.names[item.index] = given[item.key]
             if self.is_choice and item.filename:
-                self.free[item.filename].append(name)
+                self.free[item.filename].append(given[item.key])
+        moved = [f"{name} as {given[key]}" for key, name in changed.items() if given.get(key, name) != name]
+        if moved:
+            message = f"changed files stay, and their pictures are drawn beside them: {shorten(moved)}"
+            yield Caution(message=message, hint="delete those that you do not want")
 
     def _wanted(self, item: Item) -> str:
         if item.filename:
@@ -67,12 +76,13 @@ class Folder:
             return None
         content = encoded(picture, self.style, self.recipes, loaded)
         size = {"width": picture.pixels.width, "height": picture.pixels.height}
+        bare = None if self.style.has_metadata else True
         name = self.free[item.filename].pop(0) if self.is_choice and item.filename else self.names[item.index]
-        record = manifest.drawn(item, name, content, base_seed=self.seed, score=picture.score, **size)
+        record = manifest.drawn(item, name, content, base_seed=self.seed, score=picture.score, no_metadata=bare, **size)
         with room_wanted(self.path):
             save(self.path, record, content)
         self.done[item.key] = record
-        return saved(self.path, record, picture.t)
+        return dataclasses.replace(saved(self.path, record, picture.t), batch_size=picture.batch_size if picture.batch_size > 1 else None)
 
     def reject(self, rejected: Rejected) -> ImageRejected | None:
         """None as for keep."""
@@ -100,15 +110,18 @@ class Folder:
 
 def encoded(picture: Picture, style: FileStyle, recipes: Recipes, loaded: Loaded) -> bytes:
     recipe = recipes.recipe(picture, loaded) if style.has_metadata else None
-    return encode_picture(picture.pixels, recipe, style.form.value, style.quality)
+    request = picture.item.request
+    ground = None if request.transparent else ground_of(request)
+    return encode_picture(picture.pixels, recipe, style.form.value, style.quality, ground=ground)
 
 
 class Stdout:
-    """Takes the one picture of a run. write: of its bytes."""
+    """Takes the one picture of a run. write: of its bytes.  best_rejected: the highest score of those that were not kept."""
 
     def __init__(self, style: FileStyle, recipes: Recipes, write: Callable[[bytes], None]) -> None:
         self.style, self.recipes, self.write = style, recipes, write
         self.has_written = False
+        self.best_rejected: float | None = None
 
     def keep(self, picture: Picture, loaded: Loaded) -> ImageSaved:
         self.write(encoded(picture, self.style, self.recipes, loaded))
@@ -125,6 +138,7 @@ class Stdout:
         )
 
     def reject(self, rejected: Rejected) -> ImageRejected:
+        self.best_rejected = max(rejected.score, rejected.score if self.best_rejected is None else self.best_rejected)
         return told_rejected(manifest.rejected(rejected.item, rejected.score, base_seed=0))
 
     def fail(self, failure: Failure) -> ImageFailed:
@@ -165,19 +179,6 @@ def told_failed(failure: Failure) -> ImageFailed:
         prompt=item.request.prompt,
         origin=item.origin or None,
     )
-
-
-@contextmanager
-def room_wanted(folder: Path) -> Iterator[None]:
-    """Raises: AigcError in place of the OSError of a full disk."""
-    try:
-        yield
-    except OSError as error:
-        if met_full_disk(error, folder):
-            raise AigcError(
-                f"no room is left in {folder}", "make room, and give the same command again: what is done stays done"
-            ) from error
-        raise
 
 
 def sheet_names(pictures: int, style: FileStyle) -> list[str]:

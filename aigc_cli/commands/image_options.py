@@ -50,7 +50,12 @@ class ImageModelOptions:
         typer.Option(metavar="PATH", help="Textual inversion: a word that prompts may use; repeatable.", rich_help_panel=MODEL),
     ] = None
     cache: Annotated[
-        bool | None, typer.Option("--cache", help="Reuse work between steps: faster, and not the same picture.", rich_help_panel=MODEL)
+        bool | None,
+        typer.Option(
+            "--cache",
+            help="Reuse work between steps: faster, and not the same picture; -v tells how far off that was.",
+            rich_help_panel=MODEL,
+        ),
     ] = None
     offload: Annotated[bool, typer.Option("--offload", help="Keep on the GPU only what is at work.", rich_help_panel=MODEL)] = False
     compile: Annotated[bool, typer.Option("--compile", help="Compile the model first: pays for many pictures.", rich_help_panel=MODEL)] = (
@@ -81,6 +86,13 @@ class DrawingOptions:
     seed: Annotated[
         int | None, typer.Option(help="Same seed, same picture; without one it is drawn and reported.", rich_help_panel=DRAWING)
     ] = None
+    transparent: Annotated[
+        bool | None, typer.Option("--transparent", help="Keep the transparency, of a model that draws with it.", rich_help_panel=DRAWING)
+    ] = None
+    background: Annotated[
+        str | None,
+        typer.Option(metavar="COLOUR", help="What is seen through it otherwise: a name or #rrggbb; white.", rich_help_panel=DRAWING),
+    ] = None
     variation: Annotated[
         float | None, typer.Option(help="Share of the noise from another seed: 0.1 changes a little.", rich_help_panel=DRAWING)
     ] = None
@@ -106,7 +118,9 @@ class BatchOptions:
     prompts: Annotated[
         str | None,
         typer.Option(
-            metavar="FILE", help="Prompts: .txt, .csv, .tsv, .json, .jsonl; - is stdin. Begun again, it goes on.", rich_help_panel=BATCH
+            metavar="FILE",
+            help="Prompts: .txt (without lines that begin with #), .csv, .tsv, .json, .jsonl; - is stdin. Begun again, it goes on.",
+            rich_help_panel=BATCH,
         ),
     ] = None
     n: Annotated[int | None, typer.Option("-n", help="Pictures of each prompt.", rich_help_panel=BATCH)] = None

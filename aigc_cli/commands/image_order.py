@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aigc_cli.batch.columns import image_columns
+from aigc_cli.batch.columns import colour, image_columns
 from aigc_cli.batch.matrix import parse_matrix
-from aigc_cli.batch.plan import Common, check_row
+from aigc_cli.batch.plan import Common, check_row, fields_of
 from aigc_cli.batch.rows import PromptRow
 from aigc_cli.batch.wildcards import Wildcards
 from aigc_cli.commands.image_inputs import InputPictures
@@ -28,7 +28,7 @@ from aigc_cli.commands.image_options import (
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.image import ImageEngineOptions, Previews
 from aigc_cli.core.request import check
-from aigc_cli.core.sampler_names import check_sampler
+from aigc_cli.core.sampler_names import known_sampler
 from aigc_cli.models.adapters import split_scale
 from aigc_cli.settings import Settings
 from aigc_cli.text_input import gather_text
@@ -119,7 +119,7 @@ def make_order(
     seed = values.pop("seed", None)
     check_files(values)
     if "scheduler" in values:
-        check_sampler(values["scheduler"])
+        values["scheduler"] = known_sampler(values["scheduler"])
     for folder in batch.wildcards or ():
         if not folder.is_dir():
             raise UsageError(f"--wildcards {folder}: no such folder", "check the path")
@@ -129,6 +129,7 @@ def make_order(
         matrix=parse_matrix(batch.matrix or (), image_columns(Path())),
         wildcards=Wildcards(batch.wildcards or ()),
     )
+    refuse_transparent_jpeg({}, common, files.format)
     engine = engine_options(model, settings)
     then = row = None
     remarks: tuple[str, ...] = ()
@@ -142,9 +143,13 @@ def make_order(
     else:
         row = None if batch.prompts else PromptRow({"prompt": typed_prompt(prompt)})
         name = model_name(model, settings)
+    for fields in (values, row.values if row else {}):
+        if "background" in fields:
+            colour(fields["background"])
     if row:
         check_row(row, common)
         InputPictures().check(row, common)
+        refuse_transparent_jpeg(row.values, common, files.format)
     order = Order(
         prompts=batch.prompts,
         row=row,
@@ -178,7 +183,8 @@ def drawn_of_each(choice: Choice | None, batch: BatchOptions) -> int:
 
 def typed_prompt(argument: str | None) -> str:
     """Without the spaces around it, as in a file of prompts. Raises: UsageError where there is none."""
-    return gather_text(argument, [], hint="give a prompt, or a file of them: --prompts FILE").strip()
+    hint = 'say what to draw: aigc image "a red fox"; or name a file of prompts: --prompts FILE'
+    return gather_text(argument, [], lacking="there is no prompt to draw", hint=hint).strip()
 
 
 def model_name(model: ImageModelOptions, settings: Settings) -> str:
@@ -215,7 +221,16 @@ def engine_options(model: ImageModelOptions, settings: Settings) -> ImageEngineO
 def check_files(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if isinstance(value, Path) and not value.is_file():
-            raise UsageError(f"--{name.replace('_', '-')} {value}: no such file", "check the path")
+            flag = f"--{name.replace('_', '-')}"
+            if value.is_dir():
+                raise UsageError(f"{flag} {value} is a folder, not a picture", f"name one of the files in it: {flag} FILE")
+            raise UsageError(f"{flag} {value}: no such file", "check the path")
+
+
+def refuse_transparent_jpeg(values: Mapping[str, Any], common: Common, form: Format) -> None:
+    """values: of a row. Raises: UsageError."""
+    if form is Format.JPEG and any(fields_of(values, common, point).get("transparent") for point in common.matrix):
+        raise UsageError("--transparent and --format jpeg contradict each other", "take png or webp, or lay it on --background white")
 
 
 def make_choice(options: ChoiceOptions, batch: BatchOptions) -> Choice | None:
@@ -253,12 +268,12 @@ def output_folder(path: Path) -> Path | None:
 
 
 def make_style(files: FileOptions) -> FileStyle:
-    from aigc_cli.pictures.names import TEMPLATE, check_template
+    from aigc_cli.pictures.names import TEMPLATE, check_template, without_ending
 
     check("--quality", files.quality, 1, 100)
     if files.quality is not None and files.format is Format.PNG:
         raise UsageError("--quality belongs to --format jpeg or webp", "a PNG loses nothing: leave it out")
-    template = TEMPLATE if files.filename is None else files.filename
+    template = TEMPLATE if files.filename is None else without_ending(files.filename, SUFFIXES[files.format], "--filename")
     check_template(template)
     return FileStyle(
         form=files.format, quality=files.quality, template=template, overwrite=files.overwrite, has_metadata=not files.no_metadata

@@ -48,6 +48,7 @@ class Recipes:
             batch_size=picture.batch_size if is_together else None,
             batch_position=picture.position if is_together else None,
             score=picture.score,
+            cache_drift=None if picture.cache_drift is None else round(picture.cache_drift, 4),
         )
 
     def common(self, loaded: Loaded) -> Recipe:

@@ -10,13 +10,14 @@ from typing import Any
 
 from aigc_cli.batch.rows import PromptRow
 from aigc_cli.core.engine import Dtype
-from aigc_cli.core.errors import UsageError
+from aigc_cli.core.errors import AigcError, UsageError
 from aigc_cli.core.image import ImageEngineOptions
 from aigc_cli.pictures.metadata import read_recipe
 from aigc_cli.pictures.recipe import LORA, Part, Recipe, model_argument, request_settings
 
 OURS = "aigc"
 PORTABLE = (Dtype.FLOAT32, Dtype.BFLOAT16)  # float16 is what a GPU may have taken by itself, and a CPU refuses
+INSTEAD_OF = {"transparent": "background", "background": "transparent"}  # which of the two counts is for the command line to say
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,14 @@ def read_replay(
 ) -> Replay:
     """What the command line gives goes before what the picture tells. varied: options that it gives several values for.
 
-    Raises: AigcError for a picture that does not tell how it was made; UsageError where it was made with a file that is not there.
+    Raises: UsageError for a picture that does not tell how it was made, or was made with a file that is not there.
     """
-    recipe, remarks = read_recipe(path)
-    settings = {name: value for name, value in request_settings(recipe).items() if name not in varied}
+    try:
+        recipe, remarks = read_recipe(path)
+    except AigcError as error:  # here it is bad input, also where a picture is whole and only says nothing
+        raise UsageError(error.message, error.hint) from error
+    changed = {*values, *varied}
+    settings = {name: value for name, value in request_settings(recipe).items() if not changed & {name, INSTEAD_OF.get(name)}}
     settings.pop("seed", None)
     own_seed = None if "seed" in varied else recipe.seed
     is_seed_known = recipe.seed is not None or seed is not None or "seed" in varied

@@ -12,17 +12,18 @@ from typing import Any
 
 from aigc_cli.backends import open_image_engine
 from aigc_cli.batch.columns import image_columns
-from aigc_cli.batch.manifest import Record, files_there, read_records
+from aigc_cli.batch.found import Found, pictures_there
+from aigc_cli.batch.manifest import Record, read_records
 from aigc_cli.batch.output_folder import hold_output
 from aigc_cli.batch.plan import Item, check_row, groups
 from aigc_cli.batch.rows import PromptRow, read_rows
 from aigc_cli.batch.source import folder_of
-from aigc_cli.commands.image_choice import Chooser, open_judge
+from aigc_cli.commands.image_choice import Chooser, open_judge, without_drafts
 from aigc_cli.commands.image_draw import Drawer, Failure, Outcome, Picture, Rejected
 from aigc_cli.commands.image_files import Folder, Stdout, refuse_taken_names, saved, told_rejected
 from aigc_cli.commands.image_inputs import InputPictures
-from aigc_cli.commands.image_order import Order
-from aigc_cli.commands.image_plan import Plan, make_plan, settled
+from aigc_cli.commands.image_order import Order, refuse_transparent_jpeg
+from aigc_cli.commands.image_plan import Plan, kept_otherwise, left_over, make_plan, settled
 from aigc_cli.commands.image_sheets import write_page, write_sheets
 from aigc_cli.core.errors import AigcError, ExitStatus, UsageError
 from aigc_cli.core.events import Caution, Done, Event, ImageSaved, ImagesPlanned, Progress
@@ -54,16 +55,16 @@ def run(order: Order, write: Callable[[bytes], None]) -> Iterator[Event]:
     started = time.perf_counter()
     for remark in order.remarks:
         yield Caution(message=remark)
-    rows = yield from read_order(order)
     with hold_output(order.folder) if order.folder else nullcontext():
+        rows = yield from read_order(order)
         with leaving_at_once():
             source = yield from resolve_image(order.model, assume_yes=order.assume_yes, confirm=terminal_confirm())
             clip = yield from resolved_clip(order)
         records = (yield from read_records(order.folder)) if order.folder else ()
         plan = make_plan(order, rows, source, clip, records)
         refuse_taken_names(order, plan.items, records)
-        done = (yield from settled(plan, order.folder, records)) if order.folder else {}
-        yield from draw_plan(plan, done, records, write, started)
+        found = (yield from settled(plan, order.folder, records)) if order.folder else Found()
+        yield from draw_plan(plan, found, records, write, started)
 
 
 def read_order(order: Order) -> Generator[Event, None, Sequence[PromptRow]]:
@@ -75,6 +76,7 @@ def read_order(order: Order) -> Generator[Event, None, Sequence[PromptRow]]:
     def check(row: PromptRow) -> None:
         check_row(row, order.common)
         pictures.check(row, order.common)
+        refuse_transparent_jpeg(row.values, order.common, order.style.form)
         if "n" in row.values and order.choice and order.choice.best_of:
             raise UsageError("n and --best-of contradict each other", "--keep says how many of the best are kept")
         if filename := row.values.get("filename"):
@@ -92,20 +94,19 @@ def resolved_clip(order: Order) -> Generator[Event, None, Path | None]:
     return (yield from resolve_clip(order.choice.score, assume_yes=order.assume_yes, confirm=terminal_confirm()))
 
 
-def draw_plan(
-    plan: Plan, done: dict[str, Record], records: Sequence[Record], write: Callable[[bytes], None], started: float
-) -> Iterator[Event]:
-    """done: what of the plan is there already.  records: of all that was ever drawn into the folder."""
+def draw_plan(plan: Plan, found: Found, records: Sequence[Record], write: Callable[[bytes], None], started: float) -> Iterator[Event]:
+    """found: what of the plan an earlier run has left.  records: of all that was ever drawn into the folder."""
     order = plan.order
-    earlier = [as_planned(done[item.key], item) for item in plan.items if item.key in done]
+    earlier = [as_planned(found.done[item.key], item) for item in plan.items if item.key in found.done]
     there = [record for record in earlier if record.file]
-    yield ImagesPlanned(pictures=plan.kept, done=len(there), seed=plan.seed)
+    yield ImagesPlanned(pictures=plan.kept, done=len(there), seed=plan.seed, is_seed_new=plan.is_seed_new)
+    yield from kept_otherwise(there, order.style.has_metadata)
     for record in earlier:
         assert order.folder
         yield saved(order.folder, record, was_there=True) if record.file else told_rejected(record, was_there=True)
     target: Folder | Stdout = Stdout(order.style, plan.recipes, write)
     if order.folder:
-        target = Folder(order.folder, order.style, plan.recipes, plan.seed, done, is_choice=plan.candidates > 1)
+        target = Folder(order.folder, order.style, plan.recipes, plan.seed, found, is_choice=plan.candidates > 1)
     facts: dict[str, Any] = {}
     failures: list[Failure] = []
     if len(earlier) < len(plan.items):
@@ -116,7 +117,8 @@ def draw_plan(
     if failures:
         raise failed(failures, len(plan.items))
     if isinstance(target, Stdout) and not target.has_written:
-        raise AigcError("the picture scores too little to be kept, and nothing is written", "lower --min-score, or see --best-of")
+        best = "" if target.best_rejected is None else f" ({target.best_rejected:.3f})"
+        raise AigcError(f"the picture scores too little to be kept{best}, and nothing is written", "lower --min-score, or see --best-of")
 
 
 def as_planned(record: Record, item: Item) -> Record:
@@ -142,7 +144,7 @@ def draw_missing(plan: Plan, target: Folder | Stdout, done: int, failures: list[
         yield from compared(plan, engine)
         items, bad = yield from completed(plan, engine)
         if isinstance(target, Folder):
-            target.name(items)
+            yield from target.name(items)
         for outcome in bad:
             if told := given_up(outcome, plan, target, failures):
                 yield told
@@ -214,6 +216,7 @@ def outcomes(plan: Plan, engine: ImageEngine, items: Sequence[Item], done: set[s
         assert plan.clip
         with leaving_at_once():
             judge = open_judge(choice, plan.clip, engine.loaded.device)
+        yield from without_drafts(items, choice)
         chooser = Chooser(choice, judge, drawer, grouped, done)
         draw = chooser.draw_best if choice.best_of else chooser.draw
     for task in missing:
@@ -263,11 +266,14 @@ def given_up(failure: Failure, plan: Plan, target: Folder | Stdout, failures: li
 
 
 def show_together(plan: Plan, target: Folder, records: Sequence[Record]) -> Iterator[Event]:
-    """The sheet of this run's pictures, in the order of the plan, and the page of all in the folder."""
+    """The sheet of this run's pictures, in the order of the plan, and the page of all in the folder; which of those are not its own."""
     order, files = plan.order, target.files(plan.items)
+    everything = (*records, *target.done.values())
+    if order.prompts:
+        yield from left_over(plan, target.path, everything)
     if order.grid and files:
         matrix = order.common.matrix
         columns = len({repr(point[last]) for point in matrix}) if (last := next(reversed([*matrix[0]]), None)) else None
         yield from write_sheets(target.path, files, order.style, columns)
-    if order.webpage and (everything := files_there(target.path, (*records, *target.done.values()))):
-        yield from write_page(target.path, [target.path / name for name in everything])
+    if order.webpage and (names := pictures_there(target.path, everything)):
+        yield from write_page(target.path, [target.path / name for name in names])

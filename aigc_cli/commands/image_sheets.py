@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from aigc_cli.atomic_file import replace_file
-from aigc_cli.commands.image_files import PAGE, PICTURES_A_SHEET, room_wanted, sheet_names
+from aigc_cli.commands.image_files import PAGE, PICTURES_A_SHEET, sheet_names
 from aigc_cli.commands.image_order import FileStyle
 from aigc_cli.core.errors import AigcError
 from aigc_cli.core.events import Caution, Event, FileWritten
-from aigc_cli.pictures.gallery import Entry, gallery_html
 from aigc_cli.pictures.metadata import SUFFIXES, encode_image, read_recipe
 from aigc_cli.pictures.recipe import Recipe
 from aigc_cli.pictures.sheet import captioned, contact_sheet
+from aigc_cli.store.durable import room_wanted
 
 
 def write_sheets(folder: Path, files: Sequence[Path], style: FileStyle, columns: int | None) -> Iterator[Event]:
@@ -30,6 +30,8 @@ def write_sheets(folder: Path, files: Sequence[Path], style: FileStyle, columns:
 
 def write_page(folder: Path, files: Sequence[Path]) -> Iterator[Event]:
     """The gallery of the folder. Pictures without a recipe are shown without one."""
+    from aigc_cli.pictures.gallery import Entry, gallery_html  # with jinja2, for few runs
+
     entries = [Entry(path, recipe_or_none(path)) for path in files]
     page = gallery_html(entries, folder, folder.absolute().name)
     with room_wanted(folder):

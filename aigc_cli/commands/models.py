@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 models_app = typer.Typer(help="List, download, remove and name models, and see what fits.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Built-in name, alias, folder, file or Hub id.")]
+UNDO = "to have the name back: aigc models alias --remove {}"
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
@@ -119,6 +120,7 @@ def alias_model(
 ) -> None:
     """Show your aliases, or give a model a name of your own."""
     from aigc_cli.models.aliases import remove_alias, set_alias
+    from aigc_cli.models.catalogue import catalogue
 
     output = open_output(options)
     if remove:
@@ -132,6 +134,8 @@ def alias_model(
         target = checked_target(target)
         set_alias(alias, target)
         output.note(f"{alias} stands for {target}")
+        if (entry := catalogue().get(alias)) and entry.id != target:
+            output.caution(f"{alias} is the catalogue's name for {entry.id}, which from now on only goes by that", UNDO.format(alias))
 
 
 def show_aliases(alias: str | None, output: Output) -> None:
@@ -175,8 +179,9 @@ def fields(known: Known) -> list[tuple[str, str]]:
         "chat_template": None if known.chat_template is None else "yes" if known.chat_template else "no",
         "own_size": f"{known.own_size[0]} x {known.own_size[1]}" if known.own_size else None,
     }
-    facts = [(name, readable.get(name, value)) for name, value in known.to_json().items() if name != "parts"]
-    return [(name.replace("_", " "), str(value)) for name, value in facts] + [(part.name, part_words(part)) for part in known.parts or ()]
+    facts = [(name, readable.get(name, value)) for name, value in known.to_json().items() if name not in ("parts", "card")]
+    parts = [(part.name, part_words(part)) for part in known.parts or ()]
+    return [*((name.replace("_", " "), str(value)) for name, value in facts), *parts, *(known.card or {}).items()]
 
 
 def part_words(part: KnownPart) -> str:

@@ -85,11 +85,15 @@ def run_request(request: TextRequest, options: ModelOptions, settings: Settings)
         engine.close()
 
 
-def note_built_in_model(options: ModelOptions, settings: Settings, output: Output) -> None:
-    """Says on the first run, to a person who chose no model, that the default one is small and how to get another."""
-    if settings.lookup("model", options.model).origin != "default" or output.quiet or not output.stderr_is_terminal:
+def note_built_in_model(given: str | None, settings: Settings, output: Output, key: str = "model") -> None:
+    """Says on the first run, to a person who chose no model, that the default one is small and how to get another.
+
+    key: the setting that names one for this command; each kind of model is introduced once.
+    """
+    chosen = settings.lookup(key, given)
+    if chosen.origin != "default" or not chosen.value or output.quiet or not output.stderr_is_terminal:
         return
-    marker = folders().data / "introduced"
+    marker = folders().data / ("introduced" if key == "model" else f"introduced_{key}")
     try:
         if marker.exists():
             return
@@ -97,7 +101,7 @@ def note_built_in_model(options: ModelOptions, settings: Settings, output: Outpu
         marker.touch()
     except OSError:
         pass  # it will be said again next time
-    output.note("This is builtin:text, the small model that comes with aigc. For a bigger one: aigc models list, then -m NAME.")
+    output.note(f"This is {chosen.value}, the small model that comes with aigc. For a bigger one: aigc models list, then -m NAME.")
 
 
 def engine_options(options: ModelOptions, settings: Settings, *, is_remote: bool) -> EngineOptions:

@@ -83,21 +83,22 @@ def write_recipe(path: Path, recipe: Recipe, output: Output, *, after_another: b
 def rows(recipe: Recipe) -> list[tuple[str, str]]:
     settings = {name.replace("_", " "): value for name, value in recipe.settings.items()}
     hashed = f", sha256 {recipe.model_sha256}" if recipe.model_sha256 else ""
-    batch = f"{recipe.batch_position} of {recipe.batch_size}" if recipe.batch_position is not None and recipe.batch_size else None
+    batch = f"{recipe.batch_position + 1} of {recipe.batch_size}" if recipe.batch_position is not None and recipe.batch_size else None
     facts = {
         **settings,
         "typed prompt": recipe.typed_prompt,
         "model": f"{recipe.model}{f' at {recipe.revision}' if recipe.revision else ''}{hashed}" if recipe.model else hashed.lstrip(", "),
         **{name.replace("-", " "): value for name, value in recipe.options.items()},
+        "cache drift": None if recipe.cache_drift is None else f"{recipe.cache_drift:.1%}",
         "place in batch": batch,
         "device": ", ".join(filter(None, (recipe.device, recipe.dtype))),
-        "score": recipe.score,
+        "score": None if recipe.score is None else f"{recipe.score:.3f}",
         "versions": ", ".join(f"{name} {version}" for name, version in recipe.versions.items()),
         "written by": {"aigc": None, "a1111": "A1111 or a program that writes as it does", "comfyui": "ComfyUI"}[recipe.source],
     }
     parts = [(part.kind, described(part)) for part in recipe.parts]
     edits = [("afterwards", edit) for edit in recipe.edits]
-    return [*((name, str(value)) for name, value in facts.items() if value not in (None, "")), *parts, *edits]
+    return [*((name, "yes" if value is True else str(value)) for name, value in facts.items() if value not in (None, "")), *parts, *edits]
 
 
 def described(part: Part) -> str:

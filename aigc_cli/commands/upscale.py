@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aigc_cli.commands.output import follow, open_output, read_settings
 from aigc_cli.core.engine import Dtype
-from aigc_cli.core.errors import AigcError, ExitStatus, UsageError
+from aigc_cli.core.errors import AigcError, ExitStatus, OutOfMemoryError, UsageError
 from aigc_cli.core.events import Event
 from aigc_cli.core.request import check
 from aigc_cli.options import MODEL, OUTPUT, OutputOptions
@@ -20,7 +20,8 @@ from aigc_cli.render.sanitize import sanitize
 if TYPE_CHECKING:
     from PIL import Image
 
-    from aigc_cli.pictures.metadata import Format
+    from aigc_cli.batch.enlarged import Enlarged
+    from aigc_cli.commands.upscale_plan import Job, Order, Plan
     from aigc_cli.pictures.recipe import Recipe
     from aigc_cli.render.output import Output
 
@@ -36,15 +37,6 @@ class SomeFailedError(AigcError):
 
 
 @dataclass(frozen=True)
-class Job:
-    """A picture and the file that its larger one goes to."""
-
-    source: Path
-    target: Path
-    form: Format
-
-
-@dataclass(frozen=True)
 class Method:
     """How pictures become larger. native: what `enlarge` makes of a side, before Lanczos brings it to `scale`; None without a model."""
 
@@ -53,6 +45,11 @@ class Method:
     tile: int
     enlarge: Callable[[Image.Image], Image.Image] | None = None
     native: int | None = None
+
+    @property
+    def scales(self) -> tuple[float, ...]:
+        """How many times as large a picture is in the end, and on its way there."""
+        return (self.scale, self.native) if self.native else (self.scale,)
 
     def edit(self, size: tuple[int, int]) -> str:
         """For the recipe."""
@@ -81,6 +78,7 @@ def upscale(
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", rich_help_panel=MODEL)] = None,
     dtype: Annotated[Dtype | None, typer.Option(help="Number format of the model's weights.", rich_help_panel=MODEL)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.", rich_help_panel=OUTPUT)] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave bad pictures out, and say which.", rich_help_panel=OUTPUT)] = False,
 ) -> None:
     """Make pictures larger: by Lanczos, which adds no detail, or with a model that does."""
     check("--scale", scale, 1.0, LARGEST_SCALE, low_open=True)
@@ -88,34 +86,25 @@ def upscale(
     screen = open_output(options)
     if model is None and (device or dtype):
         raise UsageError("--device and --dtype belong to --model", "Lanczos needs neither: leave them out")
-    jobs = plan(files, output, overwrite=overwrite)
-    if model:
-        method = load_model(model, scale, tile, device, dtype, screen)
-    else:
-        method = Method("Lanczos", scale or SCALE, tile)
-        screen.note("Lanczos: it adds no detail; for a model that does: --model FILE")
-    output.mkdir(parents=True, exist_ok=True)
-    run(jobs, method, screen)
+
+    from aigc_cli.batch.output_folder import hold_output
+    from aigc_cli.commands.upscale_plan import Order, fitting, make_plan
+
+    order = Order(output, scale or (None if model else SCALE), model, None if dtype is Dtype.AUTO else dtype, overwrite, skip_bad)
+    with hold_output(output):
+        plan = make_plan(files, order, screen)
+        if plan.there and plan.count > 1:
+            screen.note(f"{plan.count} pictures, {len(plan.there)} of them there already")
+        for source, record in plan.there:
+            say(source, record, order, screen, was_there=True)
+        if plan.jobs:
+            method = load_model(model, scale, tile, device, dtype, screen) if model else lanczos_method(scale or SCALE, tile, screen)
+            run(fitting(plan, method.scales, order, screen), plan, method, order, screen)
 
 
-def plan(files: Sequence[Path], folder: Path, *, overwrite: bool) -> list[Job]:
-    """Raises: UsageError for whatever can be seen before anything is read: a file that is missing, a name twice or taken."""
-    from aigc_cli.pictures.metadata import SUFFIXES
-    from aigc_cli.pictures.names import folded, refuse_existing
-
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file, not a folder", "name a folder after -o")
-    jobs: dict[str, Job] = {}
-    for source in files:
-        if not source.is_file():
-            raise UsageError(f"there is no file {source}", "check the path")
-        form = SUFFIXES.get(source.suffix.lower())
-        target = folder / (source.name if form else f"{source.stem}.png")
-        if earlier := jobs.get(folded(target.name)):
-            raise UsageError(f"{earlier.source} and {source} would both become {target}", "give one another name, or take two runs")
-        refuse_existing(target, overwrite=overwrite)
-        jobs[folded(target.name)] = Job(source, target, form or "png")
-    return list(jobs.values())
+def lanczos_method(scale: float, tile: int, screen: Output) -> Method:
+    screen.note("Lanczos: it adds no detail; for a model that does: --model FILE")
+    return Method("Lanczos", scale, tile)
 
 
 def load_model(path: Path, scale: float | None, tile: int, device: str | None, dtype: Dtype | None, screen: Output) -> Method:
@@ -135,30 +124,36 @@ def load_model(path: Path, scale: float | None, tile: int, device: str | None, d
     return Method(path.name, scale or upscaler.scale, tile, upscaler, upscaler.scale)
 
 
-def run(jobs: Sequence[Job], method: Method, screen: Output) -> None:
-    """Raises: the error itself where there was one picture, SomeFailedError where others were made."""
+def run(jobs: Sequence[Job], plan: Plan, method: Method, order: Order, screen: Output) -> None:
+    """Raises: the error itself where there is one picture, SomeFailedError where others were made; AigcError for a full disk."""
+    from aigc_cli.batch.enlarged import save
+
     failed: list[AigcError] = []
     for job in jobs:
         try:
-            say(follow(enlarge_file(job, method, screen), screen), screen)
-        except AigcError as error:
-            if len(jobs) == 1:
-                raise
+            content, size = follow(enlarged(job, method, screen), screen)
+        except (AigcError, MemoryError) as caught:
+            error = caught if isinstance(caught, AigcError) else OutOfMemoryError("out of memory", "use a smaller --scale")
+            if plan.count == 1:
+                raise error from None
             failed.append(error)
             screen.caution(f"{job.source}: {error.message.removeprefix(f'{job.source} ')}", error.hint)
             if screen.json:
-                screen.write_json({"source": str(job.source), "error": error.message})
+                screen.write_json({"source": str(job.source), "error": error.message, "hint": error.hint})
+        else:
+            record = save(order.folder, job.key, job.source, job.target.name, content, size=size, by=method.name)
+            say(job.source, record, order, screen)
     if failed:
-        kind = SomeFailedError if len(failed) < len(jobs) else type(failed[0])
-        raise kind(f"{len(failed)} of {len(jobs)} pictures could not be made larger", "the reasons stand above")
+        kind = SomeFailedError if len(failed) < plan.count else type(failed[0])
+        hint = "the reasons stand above; the same command tries them again"
+        raise kind(f"{len(failed)} of {plan.count} pictures could not be made larger", hint)
 
 
-def enlarge_file(job: Job, method: Method, screen: Output) -> Generator[Event, None, dict[str, Any]]:
-    """Yields the progress of a model. Returns: what is to be said of the file, which is whole or not there.
+def enlarged(job: Job, method: Method, screen: Output) -> Generator[Event, None, tuple[bytes, tuple[int, int]]]:
+    """Yields the progress of a model. Returns: the larger picture's file and its size.
 
-    Raises: UsageError for what is no picture or would be too large, OutOfMemoryError.
+    Raises: UsageError for a picture that has changed into none, AigcError for whatever goes wrong in a model.
     """
-    from aigc_cli.atomic_file import replace_file
     from aigc_cli.pictures.metadata import encode_image
     from aigc_cli.pictures.opening import open_picture
     from aigc_cli.pictures.upscale import enlarge_tiled, lanczos, target_size
@@ -171,14 +166,11 @@ def enlarge_file(job: Job, method: Method, screen: Output) -> Generator[Event, N
     for remark in (*remarks, *lost):
         screen.caution(f"{job.source}: {remark}")
     if method.enlarge and method.native:
-        target_size(picture.size, method.native, "png")
         picture = yield from enlarge_tiled(picture, method.enlarge, method.native, method.tile)
     picture = picture if picture.size == size else lanczos(picture, size)
     if recipe:
         recipe = replace(recipe, edits=(*recipe.edits, method.edit(size)))
-    data = encode_image(picture, recipe, job.form)
-    replace_file(job.target, data)
-    return {"source": str(job.source), "path": str(job.target), "width": size[0], "height": size[1], "by": method.name, "bytes": len(data)}
+    return encode_image(picture, recipe, job.form), size
 
 
 def source_recipe(path: Path) -> tuple[Recipe | None, tuple[str, ...]]:
@@ -194,9 +186,11 @@ def source_recipe(path: Path) -> tuple[Recipe | None, tuple[str, ...]]:
         return None, ("its EXIF data is not carried over",) if has_exif else ()
 
 
-def say(made: dict[str, Any], screen: Output) -> None:
+def say(source: Path, record: Enlarged, order: Order, screen: Output, *, was_there: bool = False) -> None:
+    path = str(order.folder / record.file)
     if screen.json:
-        screen.write_json(made)
+        made = {"source": str(source), "path": path, "width": record.width, "height": record.height, "by": record.by, "bytes": record.size}
+        screen.write_json({**made, "was_there": True} if was_there else made)
         return
-    screen.write(f"{sanitize(made['path']) if screen.stdout_is_terminal else made['path']}\n")
-    screen.detail(f"{made['source']}: {made['width']} x {made['height']} by {made['by']}")
+    screen.write(f"{sanitize(path) if screen.stdout_is_terminal else path}\n")
+    screen.detail(f"{source}: {record.width} x {record.height} by {record.by}" + (", there already" if was_there else ""))

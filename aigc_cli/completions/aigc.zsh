@@ -26,7 +26,7 @@ _aigc_aliases() {
 
 _aigc_model_names() {
     local expl ret=1
-    local -a names=('builtin:text' 'qwen3:0.6b' 'qwen3:1.7b' 'qwen3:4b' 'qwen3:8b' 'qwen2.5:0.5b' 'qwen2.5:1.5b' 'smollm2:135m' 'smollm2:360m' 'smollm2:1.7b' 'smollm3:3b' 'tinyllama:1.1b' 'phi4-mini:3.8b' 'gemma3:270m' 'gemma3:1b' 'llama3.2:1b' 'gpt2' 'sd1.5' 'sdxl-turbo' 'flux-schnell' ${(f)"$(_aigc_aliases)"})
+    local -a names=('builtin:text' 'builtin:image' 'qwen3:0.6b' 'qwen3:1.7b' 'qwen3:4b' 'qwen3:8b' 'qwen2.5:0.5b' 'qwen2.5:1.5b' 'smollm2:135m' 'smollm2:360m' 'smollm2:1.7b' 'smollm3:3b' 'tinyllama:1.1b' 'phi4-mini:3.8b' 'gemma3:270m' 'gemma3:1b' 'llama3.2:1b' 'gpt2' 'sd1.5' 'sdxl-turbo' 'flux-schnell' ${(f)"$(_aigc_aliases)"})
     _wanted models expl model compadd -a names && ret=0
     _files && ret=0
     return ret
@@ -55,7 +55,7 @@ _aigc() {
         'upscale:Make pictures larger: by Lanczos, which adds no detail, or with a model that does.'
         'export:Turn a result of finetune into a whole model, a plain adapter, or a GGUF file for llama.cpp.'
         'report:Show what a run of training achieved, or write it as an HTML page.'
-        'doctor:Show versions, devices, their speed, folders, settings, and what is amiss.'
+        'doctor:Show versions, devices, their speed, folders, settings, and what is amiss (status 1 if anything is).'
         'completion:Print the completion script for a shell; on a terminal also how to install it.'
         'models:List, download, remove and name models, and see what fits.'
         'config:Show and change settings.'
@@ -185,7 +185,7 @@ _aigc_command_image() {
         '(--controlnet)--controlnet=[ControlNet, for --control-image.]:controlnet:_files' \
         '(--vae)--vae=[VAE in place of the model'\''s own.]:vae:_files' \
         '*--embedding=[Textual inversion\: a word that prompts may use; repeatable.]:embedding:_files' \
-        '(--cache)--cache[Reuse work between steps\: faster, and not the same picture.]' \
+        '(--cache)--cache[Reuse work between steps\: faster, and not the same picture; -v tells how far off that was.]' \
         '(--offload)--offload[Keep on the GPU only what is at work.]' \
         '(--compile)--compile[Compile the model first\: pays for many pictures.]' \
         '(--preview-decoder)--preview-decoder=[Tiny decoder (TAESD) for sharper previews.]:preview-decoder:_files' \
@@ -198,6 +198,8 @@ _aigc_command_image() {
         '(--scheduler)--scheduler=[Sampler\: ddim, euler, euler-a, dpm++2m, dpm++2m-karras, unipc, lcm ...]:scheduler: ' \
         '(--clip-skip)--clip-skip=[Layers of the text encoder to leave out at its end.]:clip-skip: ' \
         '(--seed)--seed=[Same seed, same picture; without one it is drawn and reported.]:seed: ' \
+        '(--transparent)--transparent[Keep the transparency, of a model that draws with it.]' \
+        '(--background)--background=[What is seen through it otherwise\: a name or #rrggbb; white.]:background: ' \
         '(--variation)--variation=[Share of the noise from another seed\: 0.1 changes a little.]:variation: ' \
         '(--variation-seed)--variation-seed=[That other seed; counts up with -n.]:variation-seed: ' \
         '(--init-image)--init-image=[Picture to begin with.]:init-image:_files' \
@@ -206,7 +208,7 @@ _aigc_command_image() {
         '(--outpaint)--outpaint=[Pixels to add on every side.]:outpaint: ' \
         '(--control-image)--control-image=[Picture that the ControlNet follows.]:control-image:_files' \
         '(--control-scale)--control-scale=[How closely.]:control-scale: ' \
-        '(--prompts)--prompts=[Prompts\: .txt, .csv, .tsv, .json, .jsonl; - is stdin. Begun again, it goes on.]:prompts: ' \
+        '(--prompts)--prompts=[Prompts\: .txt (without lines that begin with #), .csv, .tsv, .json, .jsonl; - is stdin. Begun again, it goes on.]:prompts: ' \
         '(-n)-n[Pictures of each prompt.]:n: ' \
         '*--matrix=[Every combination of values; repeatable.]:matrix: ' \
         '*--wildcards=[Where __animal__ finds animal.txt; repeatable.]:wildcards:_files' \
@@ -242,8 +244,8 @@ _aigc_command_image() {
 
 _aigc_command_finetune() {
     _arguments -s -S \
-        '(-m --model)-m[Built-in name, alias, folder, file or Hub id.]:model:_aigc_model_names' \
-        '(-m --model)--model=[Built-in name, alias, folder, file or Hub id.]:model:_aigc_model_names' \
+        '(-m --model)-m[Built-in name, alias, folder, GGUF file or Hub id.]:model:_aigc_model_names' \
+        '(-m --model)--model=[Built-in name, alias, folder, GGUF file or Hub id.]:model:_aigc_model_names' \
         '(--device)--device=[auto, cpu, cuda, cuda\:N or mps.]:device:(auto cpu cuda mps)' \
         '(--dtype)--dtype=[Number format to compute in; what is trained stays float32.]:dtype:(auto float32 bfloat16 float16)' \
         '(--yes)--yes[Do not ask before a large download.]' \
@@ -257,17 +259,17 @@ _aigc_command_finetune() {
         '(--max-length)--max-length=[Tokens of a row that are kept; the model'\''s context, at most 2048.]:max-length: ' \
         '(--packing)--packing[Several rows in one sequence; none sees another.]' \
         '(--skip-bad)--skip-bad[Leave bad rows out, into rejects.jsonl.]' \
-        '(--method)--method=[Which weights are trained; lora. Of pictures lora or full.]:method:(full freeze lora dora qlora)' \
+        '(--method)--method=[Which weights are trained; lora.]:method:(full freeze lora dora qlora)' \
         '(--freeze-layers)--freeze-layers=[For freeze\: layers to leave as they are\: first\:N, last\:N, 0,2-5.]:freeze-layers: ' \
         '(--train-layers)--train-layers=[For freeze\: layers to train alone\: last\:2.]:train-layers: ' \
         '(--lora-rank)--lora-rank=[Rank of the adapters; 16.]:lora-rank: ' \
-        '(--lora-alpha)--lora-alpha=[Their scale, times the rank; twice the rank, of pictures the rank.]:lora-alpha: ' \
+        '(--lora-alpha)--lora-alpha=[Their scale, times the rank; twice the rank.]:lora-alpha: ' \
         '(--lora-dropout)--lora-dropout=[Dropout before the adapters; 0.]:lora-dropout: ' \
         '(--target-modules)--target-modules=[Matrices that get one\: auto, all-linear, or names such as q_proj,v_proj.]:target-modules: ' \
-        '(--from-scratch)--from-scratch=[Begin with a transformers config, of pictures a TOML file of all parts; the tokenizer is trained too.]:from-scratch: ' \
+        '(--from-scratch)--from-scratch=[Begin with a transformers config; the tokenizer is trained too.]:from-scratch: ' \
         '(--vocab-size)--vocab-size=[Tokens of a tokenizer that is trained.]:vocab-size: ' \
         '(--continue)--continue=[Go on from an earlier result, with new data.]:continue: ' \
-        '(--optimizer)--optimizer=[adamw unless given.]:optimizer:(adamw muon sgd adafactor)' \
+        '(--optimizer)--optimizer=[adamw unless given.]:optimizer:(adamw sgd adafactor)' \
         '(--learning-rate)--learning-rate=[Peak; by method and width of the model unless given, which SGD needs.]:learning-rate: ' \
         '(--schedule)--schedule=[How the rate falls; cosine unless given.]:schedule:(cosine linear constant wsd)' \
         '(--warmup)--warmup=[Share of the steps in which it rises; 0.03.]:warmup: ' \
@@ -285,21 +287,11 @@ _aigc_command_finetune() {
         '(--keep)--keep=[Checkpoints to keep besides the best one; 2.]:keep: ' \
         '(--early-stopping-patience)--early-stopping-patience=[Stop after so many validations without a gain; 0 is off.]:early-stopping-patience: ' \
         '(--seed)--seed=[Of new weights, order and dropout; 0.]:seed: ' \
-        '(--samples)--samples=[Prompts that base and tuned answer, side by side; 3. Of pictures captions that they draw; 4.]:samples: ' \
+        '(--samples)--samples=[Prompts that base and tuned answer, side by side; 3.]:samples: ' \
         '*--metric=[Also measure the answers; repeatable.]:metric:(exact-match bleu chrf rouge-l accuracy)' \
         '(--metric-samples)--metric-samples=[Rows whose answers are measured; 100.]:metric-samples: ' \
-        '(--max-eval-samples)--max-eval-samples=[Rows that a loss is taken over; 1000, pictures 200.]:max-eval-samples: ' \
+        '(--max-eval-samples)--max-eval-samples=[Rows that a loss is taken over; 1000.]:max-eval-samples: ' \
         '(--max-new-tokens)--max-new-tokens=[Length of an answer; 200.]:max-new-tokens: ' \
-        '(--image)--image[Train an image model on pictures with captions.]' \
-        '(--resolution)--resolution=[Side of the square whose area pictures are brought to; the model'\''s own.]:resolution: ' \
-        '(--flip)--flip[Also learn mirror images, unless a caption names a side or a text.]' \
-        '(--caption-dropout)--caption-dropout=[Share of the times without the caption, for guidance; 0.1.]:caption-dropout: ' \
-        '(--train-text-encoder)--train-text-encoder[Train the text encoders too.]' \
-        '(--min-snr-gamma)--min-snr-gamma=[Weigh easy levels of noise less (min-SNR); 5 is usual.]:min-snr-gamma: ' \
-        '(--average)--average=[Keep an average of the weights, such as 0.999.]:average: ' \
-        '*--sample-prompt=[Draw this at every validation; repeatable.]:sample-prompt: ' \
-        '(--sample-steps)--sample-steps=[Steps of such a picture; 20.]:sample-steps: ' \
-        '(--sample-seed)--sample-seed=[Seed of the first of them; 0.]:sample-seed: ' \
         '(-o --output)-o[Folder of the run and its result.]:output: ' \
         '(-o --output)--output=[Folder of the run and its result.]:output: ' \
         '(--config)--config=[A TOML file with options by their names; flags go before it.]:config:_files' \
@@ -334,8 +326,8 @@ _aigc_command_show() {
 
 _aigc_command_grid() {
     _arguments -s -S \
-        '(-o --output)-o[The sheet to write\: .png, .jpg or .webp.]:output:_files' \
-        '(-o --output)--output=[The sheet to write\: .png, .jpg or .webp.]:output:_files' \
+        '(-o --output)-o[The sheet\: .png, .jpg or .webp; - is stdout.]:output:_files' \
+        '(-o --output)--output=[The sheet\: .png, .jpg or .webp; - is stdout.]:output:_files' \
         '(--json)--json[Events as JSON lines on stdout.]' \
         '(-q --quiet)-q[No notes on stderr.]' \
         '(-q --quiet)--quiet[No notes on stderr.]' \
@@ -369,6 +361,7 @@ _aigc_command_upscale() {
         '(--device)--device=[auto, cpu, cuda, cuda\:N or mps.]:device:(auto cpu cuda mps)' \
         '(--dtype)--dtype=[Number format of the model'\''s weights.]:dtype:(auto float32 bfloat16 float16)' \
         '(--overwrite)--overwrite[Replace files that are there.]' \
+        '(--skip-bad)--skip-bad[Leave bad pictures out, and say which.]' \
         '(-h --help)-h[Show this message and exit.]' \
         '(-h --help)--help[Show this message and exit.]' \
         '*:file:_files'

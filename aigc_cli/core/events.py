@@ -92,6 +92,14 @@ class Caution(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Remark(Event):
+    """Something for those who asked for more; said on stderr with --verbose."""
+
+    event: ClassVar[str] = "remark"
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Planned(Event):
     """What training is about to do, before its weights are read. rows, tokens, trained_tokens: of one pass over the data;
     rows that are pictures have no tokens.
@@ -204,19 +212,24 @@ class ImageStep(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ImagesPlanned(Event):
-    """What a run is to draw: `pictures` in all, of which `done` are there from an earlier run. seed: of its first row."""
+    """What a run is to draw: `pictures` in all, of which `done` are there from an earlier run.
+
+    seed: of its first row.  is_seed_new: it was drawn for this run, and nobody but the run knows it.
+    """
 
     event: ClassVar[str] = "images_planned"
     pictures: int
     done: int
     seed: int
+    is_seed_new: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageSaved(Event):
     """A picture is on disk. index: in the plan, from 0.  path: "-" for stdout.  score: how well it fits its prompt.
 
-    origin: "file:line" of its row.  was_there: since an earlier run.
+    origin: "file:line" of its row.  was_there: since an earlier run.  batch_size: pictures that ran together, where there were several:
+    `t` is the time of all of them.
     """
 
     event: ClassVar[str] = "image"
@@ -229,6 +242,7 @@ class ImageSaved(Event):
     prompt: str | None = None
     origin: str | None = None
     was_there: bool | None = None
+    batch_size: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ class ImageRequest:
     mask: white is drawn anew, black stays.  outpaint: pixels that the init image grows by on every side.
     variation: share of the noise that comes from `variation_seed` (0 the picture of `seed`, 1 that of the other).
     control_image: what a ControlNet follows, with `control_scale`.
+    transparent: the file keeps the picture's transparency; else it is laid on `background`, a colour, None white.
 
     Raises: UsageError naming the option that is out of range or contradicts another.
     """
@@ -47,6 +48,8 @@ class ImageRequest:
     variation_seed: int | None = None
     control_image: Path | None = None
     control_scale: float = 1.0
+    transparent: bool = False
+    background: str | None = None
 
     def __post_init__(self) -> None:
         check("--seed", self.seed, 0, SEEDS - 1)
@@ -61,6 +64,8 @@ class ImageRequest:
         check("--variation-seed", self.variation_seed, 0, SEEDS - 1)
         check("--control-scale", self.control_scale, 0.0, 10.0)
         self._check_pictures()
+        if self.transparent and self.background:
+            raise UsageError("--transparent and --background contradict each other", "leave out one of the two")
 
     def _check_pictures(self) -> None:
         if self.mask and self.outpaint:
@@ -74,24 +79,32 @@ class ImageRequest:
 
 @dataclass(frozen=True)
 class Pixels:
-    """A picture without a library: rows of RGB bytes from the top left, width * height * 3 of them."""
+    """A picture without a library: rows of bytes from the top left, width * height * channels of them.
+
+    channels: 3 for RGB, 4 for RGBA, whose colours are not multiplied with alpha.
+    """
 
     width: int
     height: int
-    rgb: bytes
+    data: bytes
+    channels: Literal[3, 4] = 3
 
     def __post_init__(self) -> None:
-        if len(self.rgb) != self.width * self.height * 3:
-            raise ValueError(f"{len(self.rgb)} bytes are no {self.width} x {self.height} pixels")
+        if len(self.data) != self.width * self.height * self.channels:
+            raise ValueError(f"{len(self.data)} bytes are no {self.width} x {self.height} pixels of {self.channels} channels")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn(Event):
-    """A picture that is finished and not yet saved. index: of its request among those that ran together."""
+    """A picture that is finished and not yet saved. index: of its request among those that ran together.
+
+    cache_drift: with ImageEngineOptions.cache, how far what was reused was from what was computed in its place later, relative to that.
+    """
 
     event: ClassVar[str] = "drawn"
     index: int
     pixels: Pixels
+    cache_drift: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +17,7 @@ AUTOMATIC = "Automatic"
 class Choice:
     """A scheduler of diffusers with the settings that make it what its short name says.
 
-    sampler, schedule: A1111's words for it; empty where it has none.
+    sampler, schedule: A1111's words for it; empty where it has none.  needs: a package that diffusers does not bring.
     """
 
     name: str
@@ -23,6 +25,11 @@ class Choice:
     settings: dict[str, Any] = field(default_factory=dict)
     sampler: str = ""
     schedule: str = AUTOMATIC
+    needs: str = ""
+
+    @property
+    def can_run(self) -> bool:
+        return not self.needs or importlib.util.find_spec(self.needs) is not None
 
 
 EXPONENTIAL = {"use_exponential_sigmas": True}
@@ -39,8 +46,8 @@ CHOICES = (  # the first of a class is its plain form
     Choice("euler-a", "EulerAncestralDiscreteScheduler", {}, "Euler a"),
     Choice("heun", "HeunDiscreteScheduler", {}, "Heun"),
     Choice("heun-karras", "HeunDiscreteScheduler", KARRAS, "Heun", "Karras"),
-    Choice("lms", "LMSDiscreteScheduler", {}, "LMS"),
-    Choice("lms-karras", "LMSDiscreteScheduler", KARRAS, "LMS", "Karras"),
+    Choice("lms", "LMSDiscreteScheduler", {}, "LMS", needs="scipy"),
+    Choice("lms-karras", "LMSDiscreteScheduler", KARRAS, "LMS", "Karras", needs="scipy"),
     Choice("dpm2", "KDPM2DiscreteScheduler", {}, "DPM2", "Normal"),
     Choice("dpm2-karras", "KDPM2DiscreteScheduler", KARRAS, "DPM2", "Karras"),
     Choice("dpm2-a", "KDPM2AncestralDiscreteScheduler", {}, "DPM2 a", "Normal"),
@@ -72,14 +79,38 @@ FLOW_CHOICES = (
 # the schedule that A1111 takes for these samplers when it is left at Automatic (its modules/sd_samplers_kdiffusion.py)
 AUTOMATIC_SCHEDULES = {"DPM++ 2M": "Karras", "DPM2": "Karras", "DPM2 a": "Karras", "DPM++ 2M SDE": "Exponential"}
 PLAIN_SCHEDULES = ("Normal", "Uniform", "Simple", AUTOMATIC)  # all of them even steps, more or less
+SEPARATORS = re.compile(r"[-_\s]")
 CLASS_ENDING = "Scheduler"  # of a model's own one that has no short name
 
 
-def check_sampler(name: str) -> None:
-    """Raises: UsageError for a name that no model could know."""
-    known = [choice.name for choice in (*CHOICES, *FLOW_CHOICES)]
-    if name not in known and not name.endswith(CLASS_ENDING):
-        raise UsageError(f"there is no scheduler {name!r}", nearest(name, known) or f"there is: {', '.join(known)}")
+def known_sampler(name: str) -> str:
+    """The short name, whose case, hyphens, underscores and spaces may be others: DPM++2M, euler_a.
+
+    Raises: UsageError for a name that no model could know, or a scheduler that lacks a package.
+    """
+    if name.endswith(CLASS_ENDING):
+        return name
+    if choice := BY_LETTERS.get(letters(name)):
+        check_package(choice)
+        return choice.name
+    offered = [choice.name for choice in BY_LETTERS.values() if choice.can_run]
+    raise UsageError(f"there is no scheduler {name!r}", nearest(name, offered) or f"there is: {', '.join(offered)}")
+
+
+def check_package(choice: Choice) -> None:
+    """Raises: UsageError where the package is missing that it needs."""
+    if not choice.can_run:
+        raise UsageError(
+            f"--scheduler {choice.name} needs the package {choice.needs}, which is not installed", f"pip install {choice.needs}"
+        )
+
+
+def letters(name: str) -> str:
+    """What of a name counts."""
+    return SEPARATORS.sub("", name.casefold())
+
+
+BY_LETTERS = {letters(choice.name): choice for choice in (*CHOICES, *FLOW_CHOICES)}
 
 
 def from_a1111(sampler: str, schedule: str = "", *, flow: bool = False) -> str | None:

@@ -57,7 +57,7 @@ def rejects_file(target: Path) -> Iterator[Callable[[str, Row, str], None]]:
     """Gives a function that writes down a row: the file it stands in, the row, what is wrong with it.
 
     One JSON object a line: file, line, error, and the row as it stands there, cut at 1 MiB; bytes that are not UTF-8 are
-    written as \\xNN.  The file appears when it is complete, if there was a row, and takes the place of an earlier one.
+    written as \\xNN.  The file appears when it is complete, if there was a row; an earlier one is gone then in any case.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.part")
@@ -71,7 +71,9 @@ def rejects_file(target: Path) -> Iterator[Callable[[str, Row, str], None]]:
 
             yield write
             is_empty = not file.tell()
-        if not is_empty:
+        if is_empty:
+            target.unlink(missing_ok=True)
+        else:
             temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)

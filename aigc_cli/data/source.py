@@ -72,7 +72,8 @@ class Decompressed(io.RawIOBase):
 class Source:
     """A file that is open for one pass.
 
-    line: how many lines have been begun.  damage: why reading ended before the data did; what came before it counts.
+    line: how many lines have been begun.  comments: how many of them its reader left out as such.
+    damage: why reading ended before the data did; what came before it counts.
     content: read in place of the file, which is then only a name.
     """
 
@@ -81,7 +82,7 @@ class Source:
         self.raw = HashedFile(content or file.path.open("rb", buffering=0))
         stream = Decompressed(self.raw, file.compression) if file.compression else self.raw
         self.stream = io.BufferedReader(stream, BUFFER_BYTES)
-        self.line = 0
+        self.line = self.comments = 0
         self.damage = ""
 
     def lines(self) -> Iterator[bytes]:

@@ -8,17 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from aigc_cli.core.errors import ModelError
+
 PACKAGE = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True, kw_only=True)
 class Builtin:
-    """A model inside the package."""
+    """A model inside the package, as a folder of transformers or diffusers. mode: of a language model."""
 
     name: str
     path: Path
     modality: Literal["text", "image"]
-    mode: Literal["chat", "raw"]
+    mode: Literal["chat", "raw"] | None = None
+
+    def folder(self) -> Path:
+        """Raises: ModelError where this installation lacks it."""
+        if not self.path.is_dir():
+            raise ModelError(f"this installation lacks its built-in model {self.name}", "install aigc-cli again, or name another with -m")
+        return self.path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +42,18 @@ class Entry:
     gated: bool = False
 
 
-BUILTINS = {"builtin:text": Builtin(name="builtin:text", path=PACKAGE / "builtin" / "text", modality="text", mode="raw")}
+BUILTINS = {
+    builtin.name: builtin
+    for builtin in (
+        Builtin(name="builtin:text", path=PACKAGE / "builtin" / "text", modality="text", mode="raw"),
+        Builtin(name="builtin:image", path=PACKAGE / "builtin" / "image", modality="image"),
+    )
+}
+
+
+def builtin_name(modality: Literal["text", "image"]) -> str | None:
+    """Of the model that is taken where none is named; None where this installation has none of this kind."""
+    return next((each.name for each in BUILTINS.values() if each.modality == modality and each.path.is_dir()), None)
 
 
 @functools.cache

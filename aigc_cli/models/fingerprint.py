@@ -10,8 +10,10 @@ from aigc_cli import __version__
 from aigc_cli.core.engine import ModelSource
 from aigc_cli.core.errors import ModelError
 from aigc_cli.models.catalogue import BUILTINS
-from aigc_cli.models.check import WEIGHT_SUFFIXES, cannot_read
+from aigc_cli.models.check import PIPELINE_INDEX, WEIGHT_SUFFIXES, cannot_read, read_json
+from aigc_cli.models.check_image import pairs
 
+GENERATION_CONFIG = "generation_config.json"
 SAMPLE = 2**20  # bytes
 WHOLE_BELOW = 4 * SAMPLE  # a smaller file is read whole, of a larger one its beginning, middle and end
 DECISIVE = (*WEIGHT_SUFFIXES, ".json", ".txt", ".model", ".jinja")  # weights, configs, tokenizers
@@ -34,9 +36,10 @@ def fingerprint(source: ModelSource) -> str:
 def fingerprint_path(path: Path) -> str:
     """sha256, in hex, of a file or folder: by repository and commit in the Hub's cache, elsewhere by its content.
 
-    A folder counts with the names and contents of its weights, configs and tokenizers, and of those one level below; a
-    file without its name. Large files are sampled: two that differ in size, or nearly everywhere, as trained weights do,
-    are told apart; a few bytes changed by hand may go unseen.
+    A folder counts with the names and contents of its weights, configs and tokenizers, and of those one level below: of a
+    pipeline those of its index, of what it is drawn with, and of the parts that the index names. A file counts without its
+    name. Large files are sampled: two that differ in size, or nearly everywhere, as trained weights do, are told apart; a few
+    bytes changed by hand may go unseen.
     Raises: ModelError for a file that may not be read.
     """
     if match := SNAPSHOT.search(path.absolute().as_posix()):
@@ -50,7 +53,11 @@ def fingerprint_path(path: Path) -> str:
 
 
 def decisive_files(folder: Path) -> list[Path]:
-    found = (file for pattern in ("*", "*/*") for file in folder.glob(pattern))
+    index = folder / PIPELINE_INDEX
+    if index.is_file():
+        found = [index, folder / GENERATION_CONFIG, *(file for part, _ in pairs(read_json(index)) for file in (folder / part).glob("*"))]
+    else:
+        found = [file for pattern in ("*", "*/*") for file in folder.glob(pattern)]
     return sorted(file for file in found if file.suffix.lower() in DECISIVE and file.is_file())
 
 

@@ -25,7 +25,7 @@ def gather_facts(name: str) -> Facts | PipelineFacts:
     """Raises: ModelError, UsageError for a model that runs elsewhere."""
     match identify(name):
         case Builtin() as builtin:
-            return facts_at(check_any(builtin.path))
+            return facts_at(check_any(builtin.folder()))
         case Path() as path:
             return facts_at(check_any(path))
         case HubId() as hub_id:

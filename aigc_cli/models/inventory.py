@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +10,7 @@ from typing import Any, Literal
 from aigc_cli.installation import folder_size
 from aigc_cli.models.adapters import IMAGE_ADAPTER_WEIGHTS, Adapter, image_adapter
 from aigc_cli.models.aliases import read_aliases
+from aigc_cli.models.card import read_card
 from aigc_cli.models.catalogue import BUILTINS, Builtin, Entry, catalogue, entry_of
 from aigc_cli.models.check import read_header
 from aigc_cli.models.checkpoints import identify_checkpoint
@@ -37,7 +38,7 @@ class Known:
 
     status: "available" is one that the catalogue names and the Hub has; "in part" a download that was cut.
     target: what an alias stands for.  base: the model that an adapter was trained on.
-    parameters: the card's words, or a count.  size: bytes on disk.
+    parameters: the card's words, or a count.  size: bytes on disk.  card: what the model's own card says of it.
     Of an image model, architecture is the pipeline's class; own_size: width and height that it was made for; parts: its networks.
     """
 
@@ -60,6 +61,7 @@ class Known:
     own_size: tuple[int, int] | None = None
     parts: tuple[KnownPart, ...] | None = None
     base: str | None = None
+    card: Mapping[str, str] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Only what is known."""
@@ -71,17 +73,23 @@ def inventory() -> Iterator[Known]:
     for builtin in BUILTINS.values():
         if builtin.path.is_dir():
             yield describe_builtin(builtin)
-    for alias, target in sorted(read_aliases().items()):
+    aliases = read_aliases()
+    for alias, target in sorted(aliases.items()):
         yield Known(name=alias, status="alias", target=target)
     cached = {model.repo.casefold(): model for model in cached_models()}
     for model in cached.values():
         entry = entry_of(model.repo)
         status: Literal["in part", "downloaded"] = "downloaded" if model.is_whole else "in part"
         facts = {"modality": cached_modality(model)} | card(model.repo, entry)
-        yield Known(name=entry.alias if entry else model.repo, status=status, size=model.size, **facts)
+        yield Known(name=name_of(entry, aliases) if entry else model.repo, status=status, size=model.size, **facts)
     for entry in catalogue().values():
         if entry.id.casefold() not in cached:
-            yield Known(name=entry.alias, status="available", **card(entry.id, entry))
+            yield Known(name=name_of(entry, aliases), status="available", **card(entry.id, entry))
+
+
+def name_of(entry: Entry, aliases: Mapping[str, str]) -> str:
+    """The catalogue's, unless the user has given it to another model."""
+    return entry.id if entry.alias in aliases else entry.alias
 
 
 def card(repo: str, entry: Entry | None) -> dict[str, Any]:
@@ -125,8 +133,9 @@ def describe_image_adapter(name: str, adapter: Adapter) -> Known:
 
 
 def describe_builtin(builtin: Builtin) -> Known:
-    path = check_any(builtin.path)
-    facts = facts_on_disk(path) | {"modality": builtin.modality, "mode": builtin.mode}
+    path = check_any(builtin.folder())
+    card = read_card(path)
+    facts = facts_on_disk(path) | {"modality": builtin.modality, "mode": builtin.mode, "licence": card.licence, "card": card.facts or None}
     return Known(name=builtin.name, status="built-in", path=path, **facts)
 
 

@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from aigc_cli.core.elision import elided
 from aigc_cli.core.engine import OPENAI
 from aigc_cli.core.errors import ModelError
 from aigc_cli.core.nearest import nearest
@@ -92,7 +93,7 @@ def looks_like_path(name: str) -> bool:
 
 def unknown_name(name: str) -> ModelError:
     hint = nearest(name, known_names()) or "see: aigc models list; a Hub id has the form org/name"
-    return ModelError(f"there is no model {name!r}", hint)
+    return ModelError(f"there is no model {elided(name)!r}", hint)
 
 
 def known_names() -> list[str]:

@@ -40,9 +40,7 @@ def resolve(name: str, *, assume_yes: bool = False, confirm: Confirm | None = No
 def builtin_source(builtin: Builtin) -> ModelSource:
     if builtin.modality == "image":
         raise ModelError(f"{builtin.name} is an image model: it writes no text", "name a language model; see: aigc models list")
-    if not builtin.path.is_dir():
-        raise ModelError(f"this installation lacks its built-in model {builtin.name}", "install aigc-cli again, or name another with -m")
-    kind, path = check_model(builtin.path)
+    kind, path = check_model(builtin.folder())
     return ModelSource(name=builtin.name, kind=kind, path=path, mode=builtin.mode)
 
 

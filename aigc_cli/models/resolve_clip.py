@@ -29,7 +29,9 @@ def resolve_clip(name: str, *, assume_yes: bool = False, confirm: Confirm | None
     assume_yes: download without a question.  confirm: asks before a large download; None: there is nobody to ask.
     Raises: ModelError for what is no CLIP, cannot be had, or cannot be loaded.
     """
-    match USUAL if name == CLIP else identify(name):
+    if name == CLIP:
+        return (yield from usual_folder(assume_yes, confirm))
+    match identify(name):
         case HubId() as hub_id:
             return (yield from hub_folder(hub_id, assume_yes, confirm))
         case Path() as path:
@@ -37,6 +39,15 @@ def resolve_clip(name: str, *, assume_yes: bool = False, confirm: Confirm | None
             return path
         case Builtin() | RemoteName():
             raise ModelError(f"{name} is no CLIP", NAME_ONE)
+
+
+def usual_folder(assume_yes: bool, confirm: Confirm | None) -> Generator[Event, None, Path]:
+    """Nobody has named it, so an error says what it is for. Raises: as resolve_clip."""
+    try:
+        return (yield from hub_folder(USUAL, assume_yes, confirm))
+    except ModelError as error:
+        hint = f"name a CLIP that is on this machine: --score FOLDER; else {error.hint}"
+        raise ModelError(f"scores need a CLIP model: {error.message}", hint) from error
 
 
 def hub_folder(hub_id: HubId, assume_yes: bool, confirm: Confirm | None) -> Generator[Event, None, Path]:

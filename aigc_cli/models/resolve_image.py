@@ -35,7 +35,7 @@ def resolve_image(name: str, *, assume_yes: bool = False, confirm: Confirm | Non
         case Builtin() as builtin:
             if builtin.modality != "image":
                 raise ModelError(f"{name} is a language model: it draws no pictures", DRAWS)
-            source = source_at(name, builtin.path)
+            source = source_at(name, builtin.folder())
         case HubId() as hub_id:
             source = yield from hub_source(name, hub_id, assume_yes, confirm)
         case Path() as path:

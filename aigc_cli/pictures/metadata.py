@@ -22,6 +22,7 @@ from aigc_cli import __version__
 from aigc_cli.core.errors import AigcError, UsageError
 from aigc_cli.core.image import Pixels
 from aigc_cli.pictures.a1111 import parameters_text, parse_parameters
+from aigc_cli.pictures.alpha import image_of, laid_on
 from aigc_cli.pictures.comfyui import parse_graph
 from aigc_cli.pictures.opening import open_file, reading
 from aigc_cli.pictures.recipe import Recipe, parse_recipe
@@ -43,17 +44,20 @@ SEGMENT_HEADS = {"EXIF": len(b"Exif\0\0"), "XMP": len(b"http://ns.adobe.com/xap/
 SURROGATES = re.compile("[\ud800-\udfff]")
 
 
-def encode_picture(pixels: Pixels, recipe: Recipe | None, form: Format = "png", quality: int | None = None) -> bytes:
+def encode_picture(
+    pixels: Pixels, recipe: Recipe | None, form: Format = "png", quality: int | None = None, *, ground: str | None = None
+) -> bytes:
     """The bytes of a file. recipe: None leaves out all metadata.  quality: 1 to 100, of JPEG and WebP.
 
+    ground: the colour that is seen through a picture with alpha; None keeps its alpha, for which a JPEG has no place.
     Raises: UsageError for a recipe that is longer than a JPEG's segments.
     """
-    image = Image.frombytes("RGB", (pixels.width, pixels.height), pixels.rgb)
-    return encode_image(image, recipe, form, quality)
+    image = image_of(pixels)
+    return encode_image(image if ground is None else laid_on(image, ground), recipe, form, quality)
 
 
 def encode_image(image: Image.Image, recipe: Recipe | None, form: Format = "png", quality: int | None = None) -> bytes:
-    """As encode_picture, of a picture in RGB."""
+    """As encode_picture, of a picture in RGB or RGBA."""
     encode = {"png": png, "jpeg": jpeg, "webp": webp}[form]
     return encode(image, recipe, QUALITY if quality is None else quality)
 
@@ -81,9 +85,10 @@ def jpeg(image: Image.Image, recipe: Recipe | None, quality: int) -> bytes:
 
 
 def webp(image: Image.Image, recipe: Recipe | None, quality: int) -> bytes:
-    """100 is without loss."""
+    """100 is without loss, also of colours that nobody sees."""
     file = BytesIO()
-    image.save(file, "WEBP", quality=quality, lossless=quality == 100, **(exif_and_xmp(recipe) if recipe else {}))
+    is_exact = quality == 100
+    image.save(file, "WEBP", quality=quality, lossless=is_exact, exact=is_exact, **(exif_and_xmp(recipe) if recipe else {}))
     return file.getvalue()
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import regex
 
+from aigc_cli.core.elision import elided
 from aigc_cli.core.errors import UsageError
 
 TEMPLATE = "{index:04d}-{slug}-{seed}"
@@ -62,9 +63,9 @@ def check_template(template: str) -> None:
                 raise UsageError(f"the file name template has no field {{{field}}}", known)
         name = template.format_map(SAMPLES)
     except (ValueError, KeyError, IndexError) as error:
-        raise UsageError(f"the file name template {template!r} cannot be filled in: {error}", known) from None
+        raise UsageError(f"the file name template {elided(template)!r} cannot be filled in: {error}", known) from None
     if fault := fault_of(name):
-        raise UsageError(f"the file name template {template!r} {fault}", f"for example {TEMPLATE}")
+        raise UsageError(f"the file name template {elided(template)!r} {fault}", f"for example {TEMPLATE}")
 
 
 def fill_in(template: str, values: Mapping[str, Any], suffix: str) -> str:
@@ -90,15 +91,22 @@ def check_name(name: str, suffix: str, origin: str) -> str:
     Raises: UsageError for a name that leaves the folder, does not work on every file system, or ends in another format's suffix.
     """
     where = f"{origin}: filename" if origin else "filename"
-    stem = unicodedata.normalize("NFC", name)
-    ending = Path(stem).suffix.lower()
-    if ending in SUFFIXES_OF[suffix]:
-        stem = stem[: -len(ending)]
-    elif any(ending in endings for endings in SUFFIXES_OF.values()):
-        raise UsageError(f"{where}: {name!r} ends in {ending}, but {suffix} files are written", "leave out the ending, or see --format")
+    stem = without_ending(unicodedata.normalize("NFC", name), suffix, where)
     if fault := fault_of(stem):
-        raise UsageError(f"{where}: {name!r} {fault}", f"for example {fill_in('{slug}', {'prompt': Path(stem).name}, suffix)}")
+        raise UsageError(f"{where}: {elided(name)!r} {fault}", f"for example {fill_in('{slug}', {'prompt': Path(stem).name}, suffix)}")
     return stem + suffix
+
+
+def without_ending(name: str, suffix: str, where: str) -> str:
+    """A name, or a template of names, without the ending that the files get anyway. Raises: UsageError for another format's."""
+    ending = Path(name).suffix.lower()
+    if ending in SUFFIXES_OF[suffix]:
+        return name[: -len(ending)]
+    if any(ending in endings for endings in SUFFIXES_OF.values()):
+        raise UsageError(
+            f"{where}: {elided(name)!r} ends in {ending}, but {suffix} files are written", "leave out the ending, or see --format"
+        )
+    return name
 
 
 def fault_of(stem: str) -> str:

@@ -1,7 +1,8 @@
-"""Opening a picture that a user names: whatever it is, it becomes upright RGB, or one line says why it cannot."""
+"""Opening a picture that a user names: whatever it is, it becomes upright RGB or RGBA, or one line says why it cannot."""
 
 from __future__ import annotations
 
+import os
 import struct
 import warnings
 import zlib
@@ -13,14 +14,15 @@ from typing import cast
 
 from PIL import Image, ImageCms, ImageFile, ImageOps, UnidentifiedImageError
 
+from aigc_cli.core.elision import elided
 from aigc_cli.core.errors import UsageError
+from aigc_cli.pictures.alpha import WHITE, laid_on, white_where_clear
 
 # not every format that Pillow knows: its reader of EPS starts another program
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000")
 TAKEN = "PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000 and PPM are taken"
 PIXEL_LIMIT = 2 * (Image.MAX_IMAGE_PIXELS or 2**26)  # beyond it Pillow refuses to open a file
 ORIENTATION = 0x0112  # the EXIF tag; 1 is upright
-WHITE = (255, 255, 255, 255)
 OF_A_BAD_FILE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, zlib.error)  # RuntimeError: AVIF
 
 # Large pictures and odd EXIF data are no news to the user.  Not around each file: what warnings.catch_warnings sets and puts back is
@@ -28,9 +30,10 @@ OF_A_BAD_FILE = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struc
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def open_picture(path: Path) -> tuple[Image.Image, tuple[str, ...]]:
+def open_picture(path: Path, *, keep_alpha: bool = False) -> tuple[Image.Image, tuple[str, ...]]:
     """The picture in RGB, turned upright, its colours in sRGB, and what had to be done for that, in words.
 
+    keep_alpha: in RGBA, white where nothing is seen.
     Raises: UsageError for a file that is missing, damaged, no picture, or has more than PIXEL_LIMIT pixels; such a one
     is not decoded.
     """
@@ -43,27 +46,51 @@ def open_picture(path: Path) -> tuple[Image.Image, tuple[str, ...]]:
             remarks.append("turned upright, as its EXIF data says")
         if is_deep:
             remarks.append("16 bits a channel made 8")
-        image, converted = in_rgb(image, path)
-        return image, (*remarks, *converted)
+        image, converted = in_rgb_or_rgba(image, path)
+        if keep_alpha:
+            return white_where_clear(image.convert("RGBA")), (*remarks, *converted)
+        if image.mode == "RGBA" and not is_opaque(image):
+            converted = (*converted, "laid on white where it was transparent")
+        return laid_on(image, WHITE), (*remarks, *converted)
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Stands around all that reads the file. Raises: UsageError for whatever goes wrong with it."""
+    name = elided(path)
     try:
         yield
     except FileNotFoundError:
-        raise UsageError(f"there is no file {path}", "check the path") from None
+        is_pattern = any(char in path.name for char in "*?[")
+        raise UsageError(f"there is no file {name}", "no file's name fits the pattern" if is_pattern else "check the path") from None
     except IsADirectoryError:
-        raise UsageError(f"{path} is a folder, not a picture", "name the files in it") from None
+        raise UsageError(f"{name} is a folder, not a picture", "name the files in it") from None
     except PermissionError:
-        raise UsageError(f"{path} may not be read", "give yourself the right to read it") from None
+        raise UsageError(f"{name} may not be read", "give yourself the right to read it") from None
     except Image.DecompressionBombError:
-        raise UsageError(f"{path} has more than {PIXEL_LIMIT // 10**6} million pixels", "make it smaller with another program") from None
+        raise UsageError(f"{name} has more than {PIXEL_LIMIT // 10**6} million pixels", "make it smaller with another program") from None
     except UnidentifiedImageError:
-        raise UsageError(f"{path} is no picture that aigc can read", TAKEN) from None
+        raise UsageError(f"{name} is no picture that aigc can read", TAKEN) from None
     except OF_A_BAD_FILE as error:
-        raise UsageError(f"{path} is damaged: {str(error) or type(error).__name__}", "get it again from where it came from") from error
+        if isinstance(error, OSError) and error.errno is not None:  # the system's; a decoder's has no number
+            raise UsageError(f"{name} cannot be read: {os.strerror(error.errno).lower()}", "check the path") from error
+        raise UsageError(f"{name} is damaged: {str(error) or type(error).__name__}", "get it again from where it came from") from error
+
+
+def is_damaged(path: Path) -> bool:
+    """Whether it is a file that can be read, and there is no whole picture in it."""
+    if not path.is_file():
+        return False
+    try:
+        with open_file(path) as file:
+            file.verify()  # a PNG's checksums, to its end
+        with open_file(path) as file:
+            file.load()
+    except Image.DecompressionBombError:
+        return False
+    except OF_A_BAD_FILE as error:
+        return not isinstance(error, OSError) or error.errno is None  # a decoder's, not the system's
+    return False
 
 
 def open_file(path: Path) -> ImageFile.ImageFile:
@@ -90,29 +117,16 @@ def upright(image: Image.Image) -> tuple[Image.Image, bool]:
     return image, False
 
 
-def in_rgb(image: Image.Image, path: Path) -> tuple[Image.Image, tuple[str, ...]]:
-    """Any mode as RGB. A conversion that loses nothing, of greys or a palette, is not worth a word."""
-    image, remarks = in_rgb_or_rgba(image, path)
-    if image.mode == "RGBA":
-        image = Image.alpha_composite(Image.new("RGBA", image.size, WHITE), image)
-        remarks = (*remarks, "laid on white where it was transparent")
-    return image.convert("RGB"), remarks
-
-
 def in_rgb_or_rgba(image: Image.Image, path: Path) -> tuple[Image.Image, tuple[str, ...]]:
-    """As in_rgb, but RGBA where any of it is transparent."""
+    """Any mode as RGB, or RGBA where it has transparency. What loses nothing, as of greys or a palette, is not worth a word."""
     if image.mode in ("I", "I;16", "I;16L", "I;16B"):
         image = from_16_bits(image, path)
     elif image.mode == "F":
         raise UsageError(f"{path} has floating-point pixels, which have no white", "save it with 8 or 16 bits a channel")
     image, remarks = in_srgb(image)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        if not is_opaque(image):
-            return image, remarks
     if image.mode == "CMYK":
         remarks = (*remarks, "CMYK made RGB")
-    return image.convert("RGB"), remarks
+    return image.convert("RGBA" if image.has_transparency_data else "RGB"), remarks
 
 
 def is_opaque(image: Image.Image) -> bool:

@@ -42,6 +42,7 @@ class Recipe:
     typed_prompt: the prompt before wildcards and {a|b} were filled in, where that differs.
     model_sha256: of a model that is one file, or as much of it as is known.  fingerprint: of the weights, wherever they lie.
     batch_size, batch_position: where the result depends on them, as it does in bfloat16.
+    cache_drift: with the option cache, by what share the parts that were reused were off when they were computed again.
     options: other switches that change pixels, by their flags' names.  edits: what was done to it afterwards, in words.
     """
 
@@ -59,6 +60,7 @@ class Recipe:
     batch_size: int | None = None
     batch_position: int | None = None
     score: float | None = None
+    cache_drift: float | None = None
     edits: tuple[str, ...] = ()
     source: Source = "aigc"
 

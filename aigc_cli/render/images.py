@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -12,6 +12,7 @@ from pathlib import Path
 from aigc_cli.core.errors import AigcError
 from aigc_cli.core.events import Done, Event, ImageFailed, ImageRejected, ImageSaved, ImagesPlanned, ImageStep, Progress
 from aigc_cli.core.image import Previews
+from aigc_cli.core.leaving import before_leaving
 from aigc_cli.core.units import format_duration
 from aigc_cli.render.half_blocks import half_blocks
 from aigc_cli.render.output import Output, stderr_columns
@@ -45,37 +46,39 @@ def render_images(events: Iterable[Event], output: Output, *, preview: Previews)
     that the batch will still take is told.
     """
     view = ImagesView(output, preview)
-    done, rejected = None, 0
+    done: Done | None = None
+    rejected: list[ImageRejected] = []
     try:
-        for event in events:
-            match event:
-                case ImageStep():
-                    view.step(event)
-                case ImageSaved() if event.was_there:
-                    view.write_path(event)
-                case ImageSaved():
-                    view.saved(event)
-                case ImagesPlanned():
-                    view.planned(event)
-                case ImageRejected():
-                    rejected += 1
-                    output.detail(f"seed {event.seed} scores {event.score:.3f} and is not kept")
-                case ImageFailed():
-                    output.caution(failed_line(event), event.hint)
-                case Progress() if event.unit == PICTURES:
-                    view.pace.batch(event)
-                case Done():
-                    done = event
-                case _:
-                    show_remark(event, output)
-    except BaseException:
+        with before_leaving(view.broken_off):
+            for event in events:
+                match event:
+                    case ImageStep():
+                        view.step(event)
+                    case ImageSaved() if event.was_there:
+                        view.write_path(event)
+                    case ImageSaved():
+                        view.saved(event)
+                    case ImagesPlanned():
+                        view.planned(event)
+                    case ImageRejected():
+                        rejected.append(event)
+                        output.detail(f"seed {event.seed} scores {event.score:.3f} and is not kept")
+                    case ImageFailed():
+                        output.caution(failed_line(event), event.hint)
+                    case Progress() if event.unit == PICTURES:
+                        view.pace.batch(event)
+                    case Done():
+                        done = event
+                    case _:
+                        show_remark(event, output)
+    except BaseException as error:
         output.clear_progress()
-        view.broken_off()
+        view.broken_off(is_error=isinstance(error, AigcError))
         raise
     finally:
         output.clear_progress()
     if rejected:
-        output.note(f"{count_of(rejected)} not kept, by {'its score' if rejected == 1 else 'their scores'}")
+        output.note(rejected_line(rejected))
     saved = view.pace.saved
     if saved > 1 and view.pace.began_at:
         output.note(f"{saved} pictures, {format_duration((time.monotonic() - view.pace.began_at) / saved)} each")
@@ -158,10 +161,17 @@ class ImagesView:
             there = f", {number}there already" if event.done else ""
             self.output.note(f"{count_of(event.pictures)}{there}, seed {event.seed}")
 
-    def broken_off(self) -> None:
-        """Says how to go on, if something is done and something left to draw."""
-        if self.plan and self.pace.saved and (done := self.plan.done + self.pace.saved) < self.plan.pictures:
+    def broken_off(self, *, is_error: bool = False) -> None:
+        """Says how to go on, if something is done and something left to draw; if nothing is, the seed that nobody knows yet.
+
+        Of an error before the first picture the same command would only make another.
+        """
+        if self.plan is None:
+            return
+        if self.pace.saved and (done := self.plan.done + self.pace.saved) < self.plan.pictures:
             self.output.note(f"{done} of {self.plan.pictures} pictures are done; the same command with --seed {self.plan.seed} goes on")
+        elif not self.pace.saved and self.plan.is_seed_new and not is_error:
+            self.output.note(f"nothing was saved; with --seed {self.plan.seed} the same command draws the same")
 
     def step(self, event: ImageStep) -> None:
         self.pace.step(event)
@@ -247,9 +257,23 @@ def count_of(pictures: int) -> str:
     return f"{pictures} picture{'s' * (pictures != 1)}"
 
 
+def rejected_line(rejected: Sequence[ImageRejected]) -> str:
+    count, best = len(rejected), max(event.score for event in rejected)
+    return (
+        f"{count_of(count)} not kept, by its score of {best:.3f}"
+        if count == 1
+        else (f"{count_of(count)} not kept, by their scores, of which {best:.3f} is the best")
+    )
+
+
 def failed_line(event: ImageFailed) -> str:
     where = f" ({event.origin})" if event.origin else ""
     return f"picture {event.index + 1}{where} could not be drawn: {event.message}"
+
+
+def drawn_in(event: ImageSaved) -> str:
+    """Those that run together take their time together."""
+    return format_duration(event.t) + (f" for {event.batch_size} together" if event.batch_size else "")
 
 
 def saved_line(event: ImageSaved, pace: Pace) -> str:
@@ -257,7 +281,7 @@ def saved_line(event: ImageSaved, pace: Pace) -> str:
         f"picture {pace.finished}" + (f"/{pace.total}" if pace.total is not None else ""),
         f"seed {event.seed}",
         f"{event.width} x {event.height}",
-        *([format_duration(event.t)] if event.t else []),
+        *([drawn_in(event)] if event.t else []),
         *([f"score {event.score:.3f}"] if event.score is not None else []),
     ]
     return " · ".join(parts)

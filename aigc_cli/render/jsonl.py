@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from aigc_cli.core.errors import AigcError
-from aigc_cli.core.events import Event, Progress
+from aigc_cli.core.events import Event, Loaded, Progress
 from aigc_cli.render.output import Output
 
 PROGRESS_INTERVAL = 0.5  # seconds
+
+
+def since_loaded(events: Iterable[Event]) -> Iterator[Event]:
+    """The events with `t` counted from when the weights were loaded: an engine that is asked several times begins anew each time."""
+    began: float | None = None
+    for event in events:
+        yield event if began is None else replace(event, t=time.monotonic() - began)
+        if isinstance(event, Loaded):
+            began = time.monotonic()
 
 
 def render_json(events: Iterable[Event], output: Output) -> None:

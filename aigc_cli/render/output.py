@@ -20,6 +20,7 @@ from aigc_cli.render.sanitize import UNSAFE, ControlFilter, sanitize
 DIM, RED, YELLOW, RESET = "\x1b[2m", "\x1b[31m", "\x1b[33m", "\x1b[0m"
 ESCAPED_IN_JSON = re.compile(UNSAFE.pattern + "|[\u2028\u2029\ud800-\udfff]")  # also what some take for a line's end, and lone surrogates
 PLAIN_FORMS = str.maketrans("━╌·", "=-|")
+PATH = re.compile(r"(\S*[/\\]\S+)")
 PROGRESS_INTERVAL = 0.1  # seconds between two drawings of a bar
 
 
@@ -184,7 +185,7 @@ class Output:
 
 
 def wrapped(message: str, width: int) -> str:
-    """The message with its lines broken between words, each below its own indentation."""
+    """The message with its lines broken between words, each below its own indentation; paths stay whole."""
     if all(len(line) * 2 < width for line in message.split("\n")):  # no character takes more than two cells
         return message
     from aigc_cli.render.wrap import LineWriter  # costs 20 ms, which a run without such a line need not pay
@@ -195,7 +196,8 @@ def wrapped(message: str, width: int) -> str:
         text = line.lstrip(" ")
         indentation = [(line[: len(line) - len(text)], "")]
         writer.begin(indentation, indentation)
-        writer.put(text)
+        for number, part in enumerate(PATH.split(text)):
+            (writer.put_whole if number % 2 else writer.put)(part)
         writer.end_line()
     return "".join(pieces).removesuffix("\n")
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Literal, TextIO
 
+from aigc_cli.core.extras import install_hint
 from aigc_cli.render.half_blocks import HALF_BLOCK, Depth, half_blocks
 from aigc_cli.render.output import Output, stderr_columns
 
@@ -123,7 +124,7 @@ def has_sixel_encoder() -> bool:
 def say_what_is_missing(output: Output) -> None:
     """A terminal of sixels gets half blocks where their encoder is not installed: no error, and said to those who ask."""
     if picture_protocol(os.environ) == "sixel" and not has_sixel_encoder():
-        output.detail("this terminal shows sixels: for finer pictures, pip install 'aigc-cli[view]'")
+        output.detail(f"this terminal shows sixels: for finer pictures, {install_hint('view')}")
 
 
 def cell_size(stream: TextIO) -> tuple[int, int]:

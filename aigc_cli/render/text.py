@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from aigc_cli.core.events import Caution, Done, Event, FileWritten, Loaded, Progress, ReasoningDelta, TextDelta
+from aigc_cli.core.events import Caution, Done, Event, FileWritten, Loaded, Progress, ReasoningDelta, Remark, TextDelta
 from aigc_cli.render.output import Output
 from aigc_cli.render.sanitize import ControlFilter
 
@@ -94,6 +94,8 @@ def show_remark(event: Event, output: Output) -> None:
         case Loaded():
             tuned = "".join(f" + {name}" for name in event.adapters or ())
             output.detail(f"{event.model}{tuned} on {event.device} in {event.dtype}, loaded in {event.seconds:.2f} s ({event.reason})")
+        case Remark():
+            output.detail(event.message)
         case FileWritten():
             output.note(f"{event.what}: {event.path}")
         case Caution():

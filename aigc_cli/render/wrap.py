@@ -52,6 +52,14 @@ class LineWriter:
             else:
                 self._add(char, style)
 
+    def put_whole(self, word: str, style: str = "") -> None:
+        """A word that no newline breaks, however wide: a path, which people copy. A terminal folds it by itself."""
+        self._end_word()
+        if not self.line_is_open:
+            self._open_line()
+        self.word, self.word_cells = [(word, style)], cells(word)
+        self._end_word()
+
     def put_line(self, spans: Sequence[Span]) -> None:
         """One line as it stands, however wide."""
         self._open_line()

@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from aigc_cli.atomic_file import umask
@@ -65,3 +66,16 @@ def met_full_disk(error: BaseException, folder: Path) -> bool:
     if isinstance(error, AigcError) or not isinstance(error, Exception):
         return False
     return "No space left" in str(error) or shutil.disk_usage(folder).free < FULL
+
+
+@contextmanager
+def room_wanted(folder: Path) -> Iterator[None]:
+    """Raises: AigcError in place of the OSError of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        if met_full_disk(error, folder):
+            raise AigcError(
+                f"no room is left in {folder}", "make room, and give the same command again: what is done stays done"
+            ) from error
+        raise

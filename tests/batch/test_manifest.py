@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from aigc_cli.batch.manifest import NAME, Record, append, drawn, earlier_seed, failed, find_done, read_records
+from aigc_cli.batch.found import find_done
+from aigc_cli.batch.manifest import NAME, Record, append, drawn, earlier_seed, failed, read_records
 from aigc_cli.batch.output_folder import hold_output, save
 from aigc_cli.batch.plan import Common, Item, plan_items
 from aigc_cli.batch.rows import PromptRow
@@ -22,7 +23,7 @@ from aigc_cli.core.errors import AigcError, BusyError, ExitStatus, UsageError
 from tests.batch.conftest import outcome
 
 ROWS = [PromptRow({"prompt": f"第{number}只猫\u2028"}, f"猫.csv:{number}") for number in range(24)]
-ITEMS = plan_items(ROWS, Common(), seed=7, identity={})
+ITEMS = plan_items(ROWS, Common(), seed=7, identity={}, earlier={})
 
 
 def content(item: Item) -> bytes:
@@ -39,8 +40,8 @@ def save_item(folder: Path, item: Item) -> None:
 
 def done_in(folder: Path) -> tuple[set[str], list[str]]:
     records, said = outcome(read_records(folder))
-    done, more = outcome(find_done(folder, records, {item.key for item in ITEMS}))
-    return set(done), said + more
+    found, more = outcome(find_done(folder, records, {item.key for item in ITEMS}))
+    return set(found.done), said + more
 
 
 def test_a_picture_has_a_line(tmp_path: Path) -> None:
@@ -48,7 +49,7 @@ def test_a_picture_has_a_line(tmp_path: Path) -> None:
     append(tmp_path, failed(ITEMS[4], "out of memory", base_seed=7))
     lines = [json.loads(line) for line in (tmp_path / NAME).read_text("utf-8").split("\n")[:-1]]
     assert (tmp_path / "0003-猫.png").read_bytes() == content(ITEMS[3])
-    assert {name: value for name, value in lines[0].items() if name not in ("size", "sha256", "time", "base_seed")} == {
+    assert {name: value for name, value in lines[0].items() if name not in ("size", "sha256", "time", "base_seed", "row", "row_seed")} == {
         "index": 3,
         "key": ITEMS[3].key,
         "status": "done",
@@ -81,7 +82,7 @@ def test_done_is_what_is_there_as_it_was_written(tmp_path: Path) -> None:
     assert done == {ITEMS[0].key, ITEMS[4].key}
     assert said == [
         "1 of the 5 pictures that were drawn before are not there any more: drawn again",
-        "2 of the 5 pictures that were drawn before are not as aigc wrote them: drawn again",
+        "2 of the 5 pictures that were drawn before are damaged: drawn again in their place",
     ]
 
 
@@ -90,8 +91,8 @@ def test_only_what_is_asked_for_is_looked_at(tmp_path: Path) -> None:
         save_item(tmp_path, item)
     (tmp_path / "0001-猫.png").unlink()
     records, _ = outcome(read_records(tmp_path))
-    done, said = outcome(find_done(tmp_path, records, {ITEMS[0].key, ITEMS[5].key}))
-    assert (set(done), said) == ({ITEMS[0].key}, [])
+    found, said = outcome(find_done(tmp_path, records, {ITEMS[0].key, ITEMS[5].key}))
+    assert (set(found.done), said) == ({ITEMS[0].key}, [])
 
 
 def test_a_picture_that_another_has_replaced_is_not_done_and_not_damaged(tmp_path: Path) -> None:

@@ -15,10 +15,12 @@ from aigc_cli.core.errors import UsageError
 from aigc_cli.core.image import SEEDS, ImageRequest
 
 
-def plan(*rows: str | dict[str, Any], seed: int = 7, identity: dict[str, Any] | None = None, **common: Any) -> tuple[Item, ...]:
+def plan(
+    *rows: str | dict[str, Any], seed: int = 7, identity: dict[str, Any] | None = None, earlier: Any = None, **common: Any
+) -> tuple[Item, ...]:
     values = [row if isinstance(row, dict) else {"prompt": row} for row in rows]
     made = [PromptRow(each, f"ideas.csv:{line}") for line, each in enumerate(values, 2)]
-    return plan_items(made, Common(**common), seed=seed, identity=identity or {"revision": "abc"})
+    return plan_items(made, Common(**common), seed=seed, identity=identity or {"revision": "abc"}, earlier=earlier or {})
 
 
 def seeds(items: tuple[Item, ...]) -> list[int]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import builtins
 import importlib.metadata
+import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -88,11 +91,46 @@ def test_a_broken_package_is_a_problem_and_not_the_end(run: Run, own_home: Path,
     monkeypatch.syspath_prepend(str(packages))
     monkeypatch.delitem(sys.modules, "diffusers", raising=False)  # a sound one that another test imported
     result = run("doctor")
-    assert result.status == 0
+    assert result.status == 1
     problem, remedy = section(result.stdout, "Problems")
     assert problem.startswith("diffusers ")  # and its version, where one is installed
     assert problem.endswith("cannot be imported: RuntimeError: operator torchvision::nms does not exist")
-    assert remedy == "pip install --force-reinstall diffusers"
+    assert remedy == "pip install --force-reinstall --no-deps diffusers"
+
+
+@pytest.fixture
+def bad_torchvision(own_home: Path) -> dict[str, str]:
+    """The environment of a process in which torchvision was built for another torch."""
+    packages = own_home / "packages"
+    (packages / "torchvision").mkdir(parents=True)
+    (packages / "torchvision" / "__init__.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    metadata = packages / "torchvision-0.28.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: torchvision\nVersion: 0.28.0\n")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(packages), str(Path(__file__).parents[2])])}
+
+
+def test_a_torchvision_for_another_torch_is_the_one_that_is_blamed(
+    aigc: Callable[..., subprocess.CompletedProcess[bytes]], bad_torchvision: dict[str, str]
+) -> None:
+    result = aigc("doctor", "--json", env=bad_torchvision)
+    report = json.loads(result.stdout)
+    assert result.returncode == 1
+    assert report["versions"]["torchvision"] == "0.28.0"
+    assert "spandrel" in report["versions"]
+    [problem] = report["problems"]  # none for peft, which transformers leaves in the lurch
+    assert problem["message"].startswith("torchvision 0.28.0 does not fit torch 2.")
+    assert problem["hint"].startswith("pip uninstall torchvision")
+    assert "--no-deps -c constraints.txt" in problem["hint"]
+
+
+def test_a_model_that_fails_for_torchvision_says_so(
+    aigc: Callable[..., subprocess.CompletedProcess[bytes]], bad_torchvision: dict[str, str], tiny: Path
+) -> None:
+    result = aigc("complete", "-m", str(tiny), "hi", env=bad_torchvision)
+    assert result.returncode == 3
+    assert b"aigc: torchvision 0.28.0 does not fit torch" in result.stderr
+    assert b"pip uninstall torchvision" in result.stderr
 
 
 def test_without_torch_the_rest_is_shown(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +143,7 @@ def test_without_torch_the_rest_is_shown(run: Run, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(installation.importlib, "import_module", import_module)
     result = run("doctor")
-    assert result.status == 0
+    assert result.status == 1
     assert "cannot be imported: OSError: libcudart.so.13" in section(result.stdout, "Problems")[0]
     assert section(result.stdout, "Folders")
     assert "Devices\n" not in result.stdout
@@ -132,7 +170,7 @@ def test_a_package_with_damaged_metadata(run: Run, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(importlib.metadata, "version", version)
     result = run("doctor")
-    assert (result.status, section(result.stdout, "Problems")[0]) == (0, "gguf is not installed")
+    assert (result.status, section(result.stdout, "Problems")[0]) == (1, "gguf is not installed")
 
 
 @pytest.mark.parametrize(
@@ -146,7 +184,7 @@ def test_a_package_with_damaged_metadata(run: Run, monkeypatch: pytest.MonkeyPat
 def test_bad_settings_are_a_problem(run: Run, name: str, text: str, words: str) -> None:
     Path(name).write_text(text)
     result = run("doctor")
-    assert result.status == 0
+    assert result.status == 1
     assert words in section(result.stdout, "Problems")[0]
 
 
@@ -154,7 +192,7 @@ def test_a_home_that_cannot_be_written(run: Run, own_home: Path, monkeypatch: py
     (own_home / "file").write_text("in the way")
     monkeypatch.setenv("AIGC_HOME", str(own_home / "file" / "aigc"))
     result = run("doctor")
-    assert result.status == 0
+    assert result.status == 1
     assert section(result.stdout, "Problems")[0] == f"{own_home}/file/aigc/config cannot be written to (config)"
 
 
@@ -171,7 +209,7 @@ def test_a_gpu_whose_driver_does_not_fit(run: Run, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(TorchProbe, "gpus", gpus)
     result = run("doctor")
-    assert (result.status, section(result.stdout, "Folders") != []) == (0, True)
+    assert (result.status, section(result.stdout, "Folders") != []) == (1, True)
     assert section(result.stdout, "Problems")[0] == "the devices cannot be used: CUDA error: no kernel image is available"
 
 

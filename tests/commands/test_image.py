@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.commands.imaging import OUT, draw, drawn, names, pixels, recipe, records
+from tests.commands.imaging import OUT, draw, drawn, names, pixels, recipe, records, write
 from tests.conftest import Result
 from tests.fake_image import FakeImageEngine, pattern
 
@@ -27,7 +27,7 @@ def test_a_picture_goes_into_the_folder_and_its_path_alone_to_stdout(fake_image:
     assert names() == ["0001-a-red-fox-in-the-snow-7.png"]
     [[request]] = fake_image.batches
     picture = Image.open(result.stdout.strip())
-    assert (picture.size, picture.tobytes()) == ((64, 64), pattern(request).rgb)
+    assert (picture.size, picture.tobytes()) == ((64, 64), pattern(request).data)
     assert "seed 7" in result.stderr
     assert "64 x 64" in result.stderr
     assert fake_image.closed == 1
@@ -103,6 +103,16 @@ def test_events_are_told_as_json() -> None:
     assert (done["seed"], done["model"], done["device"], done["dtype"]) == (7, "tiny", "cpu", "float32")
     assert done["peak_memory"] > 0
     assert "aigc" not in result.stderr
+
+
+def test_times_in_json_count_from_the_loaded_weights_on_through_all_groups() -> None:
+    events = draw("fox", "-n", 2, "--batch-size", 1, "--width", 100, "--seed", 7, "--json").events
+    at = next(number for number, event in enumerate(events) if event["event"] == "loaded")
+    times = [event["t"] for event in events[at + 1 :]]
+    assert {"warning", "image_step", "image", "done"} <= {event["event"] for event in events[at + 1 :]}
+    assert events[at]["t"] == 0.0
+    assert times == sorted(times)
+    assert 0 < times[0] < times[-1] <= events[-1]["seconds"]
 
 
 def test_previews_in_json_when_they_are_asked_for() -> None:
@@ -215,3 +225,16 @@ def test_variations_share_their_seed(fake_image: Fake) -> None:
     [batch] = fake_image.batches
     assert [(request.seed, request.variation, request.variation_seed) for request in batch] == [(7, 0.1, 8), (7, 0.1, 9), (7, 0.1, 10)]
     assert len(set(pixels().values())) == 3
+
+
+def test_a_template_may_have_the_ending_that_files_get() -> None:
+    draw("fox", "--seed", 7, "--filename", "x.png")
+    draw("fox", "--seed", 7, "--filename", "{seed}.JPEG", "--format", "jpeg")
+    assert names() == ["7.jpg", "x.png"]
+
+
+@pytest.mark.parametrize(("name", "scheduler"), [("DPM++2M", "dpm++2m"), ("euler_a", "euler-a"), ("DPM++ 2M Karras", "dpm++2m-karras")])
+def test_a_scheduler_s_name_in_another_spelling(fake_image: Fake, name: str, scheduler: str) -> None:
+    draw("fox", "--scheduler", name)
+    draw("--prompts", write("rows.csv", f"prompt,scheduler\nfox,{name}\n"))
+    assert [batch[0].scheduler for batch in fake_image.batches] == [scheduler, scheduler]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import PngImagePlugin
 
 from aigc_cli.core.errors import UsageError
+from aigc_cli.models.catalogue import BUILTINS
 from tests.commands.imaging import OUT, draw, drawn, names, picture, records, refused, write
-from tests.conftest import Result
+from tests.conftest import Result, run_here
 from tests.fake_image import FakeImageEngine
 
 Run = Callable[..., Result]
@@ -45,6 +49,8 @@ pytestmark = pytest.mark.usefixtures("fake_image")
         ),
         ("rows.csv", "prompt,filename\nfox,CON\n", "rows.csv:2: filename: 'CON' is the name of a device on Windows"),
         ("rows.csv", "prompt,filename\nfox," + "狐" * 100 + "\n", "takes 300 bytes, 240 are the limit"),
+        ("rows.csv", "prompt,filename\nfox," + "狐" * 100 + "\n", f"filename: '{'狐' * 50}…{'狐' * 20}' takes"),
+        ("rows.csv", "prompt,init_image\nfox," + "a" * 300 + "\n", f"rows.csv:2: init_image: {'a' * 50}…{'a' * 20}: file name too long"),
         ("rows.csv", "prompt,filename\nfox,a.jpg\n", "ends in .jpg, but .png files are written"),
         ("rows.txt", "a {red|blue house\n", "rows.txt:1: the prompt's { at character 3 has no partner"),
         ("rows.txt", "a __animal__\n", "rows.txt:1: there is no folder to look for the wildcard __animal__ in"),
@@ -60,6 +66,14 @@ def test_files_of_prompts(name: str, content: str, words: str) -> None:
     assert not OUT.exists()
 
 
+def test_lines_that_are_left_out_are_counted_for_those_who_ask() -> None:
+    prompts = write("猫.txt", "# one\n#two\ncat\n\n#艺术\n")
+    assert "猫.txt: 3 lines that begin with # are left out" in draw("--prompts", prompts, "-v", "--seed", 7).stderr
+    assert "#" not in draw("--prompts", prompts, "--seed", 8).stderr
+    assert "lines that begin with # are no prompts" in run_here("image", "--prompts", write("none.txt", "# only\n")).stderr
+    assert len(drawn()) == 2
+
+
 def test_a_file_that_is_no_utf_8_or_not_there() -> None:
     Path("gbk.txt").write_bytes("狐狸\n".encode("gb18030"))
     assert "gbk.txt:1: not UTF-8" in refused("--prompts", "gbk.txt")
@@ -68,10 +82,19 @@ def test_a_file_that_is_no_utf_8_or_not_there() -> None:
     assert "cannot be read from a folder" in refused("--prompts", "folder.txt")
 
 
+def test_a_scheduler_that_lacks_a_package_is_neither_offered_nor_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "scipy" else real(name, *rest))
+    assert "--scheduler lms needs the package scipy, which is not installed\n      pip install scipy" in refused(
+        "fox", "--scheduler", "LMS"
+    )
+    assert "lms" not in refused("fox", "--scheduler", "lsm").replace("'lsm'", "")
+
+
 @pytest.mark.parametrize("text", ["", "  \n", None])
 def test_an_empty_prompt(text: str | None) -> None:
     said = refused(input=text) if text != "  \n" else refused("  ", input=text)
-    assert "there is no text to work on" in said
+    assert "there is no prompt to draw" in said
     assert "--prompts FILE" in said
 
 
@@ -92,7 +115,6 @@ def test_an_empty_prompt(text: str | None) -> None:
         (("fox", "--outpaint", "8"), "--outpaint belongs to --init-image"),
         (("fox", "--init-image", "红.png", "--mask", "红.png", "--outpaint", "8"), "--mask and --outpaint contradict each other"),
         (("fox", "--init-image", "gone.png"), "--init-image gone.png: no such file"),
-        (("fox", "--init-image", "."), "--init-image .: no such file"),
         (("fox", "--adapter", "gone.safetensors:0.7"), "--adapter gone.safetensors: no such file or folder"),
         (("fox", "--vae", "gone"), "--vae gone: no such file or folder"),
         (("fox", "--scheduler", "eulr"), "eulr"),
@@ -107,6 +129,8 @@ def test_an_empty_prompt(text: str | None) -> None:
         (("fox", "--filename", ""), "is empty"),
         (("fox", "--best-of", "1"), "--best-of must be at least 2"),
         (("fox", "--keep", "2"), "--keep belongs to --best-of"),
+        (("fox", "--init-image", "."), "--init-image . is a folder, not a picture"),
+        (("fox", "--filename", "{seed}.jpg"), "--filename: '{seed}.jpg' ends in .jpg, but .png files are written"),
         (("fox", "--draft-steps", "2"), "--draft-steps belongs to --best-of"),
         (("fox", "--best-of", "4", "--keep", "5"), "--keep must be"),
         (("fox", "--best-of", "4", "-n", "2"), "-n and --best-of contradict each other"),
@@ -116,11 +140,20 @@ def test_an_empty_prompt(text: str | None) -> None:
         (("fox", "--format", "gif"), "gif"),
         (("fox", "--stepps", "3"), "--stepps"),
         (("--from", "gone.png"), "there is no file gone.png"),
+        (("--from", "红.png"), "红.png does not tell how it was made\n      aigc, A1111 and ComfyUI write it into the file"),
+        (("--from", "broken.png"), "broken.png does not tell how it was made: what it holds as 'aigc' cannot be read"),
+        (("--from", "a" * 300), f"aigc: {'a' * 50}…{'a' * 20} cannot be read: file name too long\n"),
+        (("fox", "--init-image", "a" * 300), f"aigc: {'a' * 50}…{'a' * 20}: file name too long\n      check the path\n"),
+        (("fox", "--filename", "狐" * 100), f"the file name template '{'狐' * 50}…{'狐' * 20}' takes 300 bytes"),
+        (("fox", "-o", "a" * 300), f"aigc: {'a' * 50}…{'a' * 20}: file name too long\n"),
     ],
 )
 def test_options(options: tuple[str, ...], words: str) -> None:
     write("猫.txt", "cat\n")
     picture("红.png")
+    chunks = PngImagePlugin.PngInfo()
+    chunks.add_itxt("aigc", "{broken")
+    picture("broken.png", pnginfo=chunks)
     assert words in refused(*options)
     assert not OUT.exists()
 
@@ -212,6 +245,8 @@ def test_a_model_of_another_kind_is_refused_before_it_is_loaded(run: Run, monkey
     assert "is a language model behind an endpoint" in refused("fox", "-m", "openai:gpt", status=3)
     assert "gone" in refused("fox", "-m", "./gone", status=3)
     monkeypatch.delenv("AIGC_IMAGE_MODEL")
+    monkeypatch.setitem(BUILTINS, "builtin:image", replace(BUILTINS["builtin:image"], path=Path("gone")))
+    assert "lacks its built-in model builtin:image" in refused("fox", "-m", "builtin:image", status=3)
     assert "no image model is chosen" in refused("fox")
 
 

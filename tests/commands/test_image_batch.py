@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from aigc_cli.core.errors import AigcError
-from tests.commands.imaging import OUT, TEN, draw, drawn, names, pixels, recipe, records, write
+from tests.commands.imaging import OUT, TEN, draw, drawn, names, pixels, recipe, records, refused, write
 from tests.conftest import Result
 from tests.fake_image import FakeImageEngine
 
@@ -125,11 +125,13 @@ def test_rows_that_fail_are_told_and_tried_again(run: Run, fake_image: Fake) -> 
 def test_bad_rows_are_left_out_when_that_is_wanted(run: Run) -> None:
     prompts = write("rows.csv", "prompt,steps\n狐狸,4\n猫,abc\n,5\ncat,9999\n狗,5\n")
     result = draw("--prompts", prompts, "--skip-bad", "--seed", 7)
-    assert "3 of 5 rows are bad and left out" in result.stderr
+    assert "3 of 5 rows are bad and left out\nrows.csv:3: steps: 'abc' is no whole number\nrows.csv:4: " in result.stderr
     assert [prompt for batch in drawn() for prompt, _ in batch] == ["狐狸", "狗"]
     rejects = [json.loads(line) for line in (OUT / "rejects.jsonl").read_text("utf-8").split("\n")[:-1]]
     assert [(each["line"], each["row"]) for each in rejects] == [(3, "猫,abc\n"), (4, ",5\n"), (5, "cat,9999\n")]
     assert rejects[0]["error"] == "steps: 'abc' is no whole number"
+    draw("--prompts", write("rows.csv", "prompt,steps\n狐狸,4\n"), "--skip-bad", "--seed", 7)
+    assert not (OUT / "rejects.jsonl").exists()  # what it said is no longer so
 
 
 def test_rows_that_the_model_cannot_do_are_all_told_before_the_first_is_drawn(run: Run, fake_image: Fake) -> None:
@@ -212,3 +214,31 @@ def test_rows_that_are_mended_change_nothing_for_the_others() -> None:
     assert [seed for batch in drawn() for _, seed in batch] == [7, 10, 11]
     draw("--prompts", write("rows.csv", "prompt,steps,n\n狐狸,4,\n猫,6,2\n狗,5,\n鸟,5,\n"), "--skip-bad", "--seed", 7)
     assert drawn() == [[("猫", 8), ("猫", 9)]]
+
+
+def test_paths_come_as_soon_as_pictures_are_there(fake_image: Fake) -> None:
+    fake_image.size = 2
+    prompts = write("rows.csv", "prompt,width\n狐狸,64\ncat,128\ndog,64\nowl,128\n")
+    in_order = [f"out/000{number}-{slug}-{number + 6}.png" for number, slug in enumerate(("狐狸", "cat", "dog", "owl"), 1)]
+    first = draw("--prompts", prompts, "--seed", 7).stdout.splitlines()
+    assert first == [in_order[index] for index in (0, 2, 1, 3)]  # those of one size together
+    (OUT / "0001-狐狸-7.png").unlink()
+    assert draw("--prompts", prompts, "--seed", 7).stdout.splitlines() == [*in_order[1:], in_order[0]]
+
+
+def test_of_many_bad_rows_the_first_reasons_are_told() -> None:
+    result = draw("--prompts", write("rows.csv", "prompt,steps\n狐狸,4\n" + "猫,abc\n" * 9), "--skip-bad")
+    assert result.stderr.count("'abc' is no whole number") == 5
+    assert "... and 4 more\n      they are in out/rejects.jsonl, with what is wrong" in result.stderr
+
+
+def test_pictures_drawn_together_share_their_time() -> None:
+    result = draw("--prompts", write("猫.txt", "猫\n狐狸\n"), "--seed", 7)
+    assert [line.split(" · ")[3] for line in result.stderr.splitlines() if "seed" in line and "·" in line] == ["0.4 s for 2 together"] * 2
+
+
+def test_a_folder_in_the_place_of_a_picture_is_told() -> None:
+    Path("photos").mkdir()
+    assert "rows.csv:2: init_image: photos: a folder, not a picture" in refused(
+        "--prompts", write("rows.csv", "prompt,init_image\n猫,photos\n")
+    )

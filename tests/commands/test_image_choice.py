@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from aigc_cli.core.errors import AigcError
+from aigc_cli.core.errors import AigcError, OutOfMemoryError
 from aigc_cli.core.events import Caution, Event
+from aigc_cli.models.resolve_clip import resolve_clip
 from tests.commands.imaging import OUT, draw, drawn, names, recipe, records, refused, write
 from tests.conftest import Result
 from tests.fake_image import FakeImageEngine
@@ -67,7 +68,7 @@ def test_none_that_scores_too_little_is_kept(judge: FakeJudge) -> None:
     result = draw("狐狸", "-n", 8, "--seed", 0, "--min-score", "0.5")
     assert names() == ["0002-狐狸-1.png", "0003-狐狸-2.png", "0004-狐狸-3.png"]
     assert len(result.stdout.splitlines()) == 3
-    assert "5 pictures not kept, by their scores" in result.stderr
+    assert "5 pictures not kept, by their scores, of which 0.400 is the best" in result.stderr
     assert [(record["status"], record["score"]) for record in records() if record["status"] == "rejected"] == [
         ("rejected", score) for score in (0.4, 0.0, 0.1, 0.2, 0.3)
     ]
@@ -104,7 +105,8 @@ def test_drafts_are_ranked_and_only_the_best_finished(judge: FakeJudge, fake_ima
 
 
 def test_drafts_of_as_many_steps_are_finished_pictures(judge: FakeJudge, fake_image: Fake) -> None:
-    draw("狐狸", "--best-of", 4, "--draft-steps", 9, "--steps", 9, "--seed", 0)
+    result = draw("狐狸", "--best-of", 4, "--draft-steps", 9, "--steps", 9, "--seed", 0)
+    assert "--draft-steps 9 is no fewer than the steps of a finished picture: all candidates are drawn in full\n" in result.stderr
     assert len(fake_image.batches) == 1
     assert names() == ["0004-狐狸-3.png"]
 
@@ -163,6 +165,27 @@ def test_a_candidate_that_fails_does_not_stop_the_choice(run: Run, fake_image: F
     assert "4 of 8 pictures could not be drawn" in result.stderr
 
 
+def test_a_draft_that_cannot_be_finished_makes_room_for_the_next(run: Run, fake_image: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = fake_image.stream
+
+    def stream(self: Any, requests: Any, previews: Any) -> Generator[Event, None, None]:
+        if any((request.seed, request.steps) in ((3, 4), (2, 4)) for request in requests):
+            raise OutOfMemoryError("out of memory", "")
+        yield from real(self, requests, previews)
+
+    monkeypatch.setattr(fake_image, "stream", stream)
+    command = ("狐狸", "--best-of", 8, "--draft-steps", 2, "--seed", 0)
+    result = run("image", *command)
+    assert (result.status, result.stdout) == (5, "out/0002-狐狸-1.png\n")
+    assert result.stderr.count("a draft that was chosen could not be finished: the next best takes its place") == 2
+    assert "2 of 8 pictures could not be drawn" in result.stderr
+    assert sorted(record["status"] for record in records()) == ["done", *["failed"] * 2, *["rejected"] * 5]
+    assert run("image", *command).status == 0  # what was kept stays kept, and those that failed compete no more
+    drawn()
+    assert draw(*command).stdout == "out/0002-狐狸-1.png\n"
+    assert (names(), drawn()) == (["0002-狐狸-1.png"], [])
+
+
 def test_another_choice_is_another_run() -> None:
     draw("狐狸", "--best-of", 4, "--seed", 0)
     drawn()
@@ -173,7 +196,7 @@ def test_another_choice_is_another_run() -> None:
 def test_nothing_on_stdout_is_a_failure(run: Run) -> None:
     result = run("image", "狐狸", "--seed", 0, "--min-score", "0.5", "-o", "-")
     assert (result.status, result.stdout) == (1, "")
-    assert "the picture scores too little to be kept, and nothing is written" in result.stderr
+    assert "the picture scores too little to be kept (0.400), and nothing is written" in result.stderr
 
 
 def test_the_best_to_stdout(run: Run) -> None:
@@ -204,3 +227,21 @@ def test_rejections_without_a_winner_are_none() -> None:
     (OUT / "0004-狐狸-3.png").unlink()
     draw(*command)
     assert names() == ["0004-狐狸-3.png"]
+
+
+@pytest.mark.parametrize("options", [("--best-of", 2), ("--min-score", "0.2")])
+def test_offline_a_clip_on_this_machine_can_be_named(monkeypatch: pytest.MonkeyPatch, options: tuple[str | int, ...]) -> None:
+    monkeypatch.setattr("aigc_cli.commands.image_run.resolve_clip", resolve_clip)
+    monkeypatch.setattr("aigc_cli.models.hub.is_offline", lambda: True)
+    said = refused("fox", *options, status=3)
+    assert "scores need a CLIP model: openai/clip-vit-large-patch14 is not in the cache" in said
+    assert "name a CLIP that is on this machine: --score FOLDER" in said
+
+
+def test_a_damaged_file_of_the_best_is_replaced() -> None:
+    rows = write("rows.csv", "prompt,filename\n狐狸,主图\n")
+    draw("--prompts", rows, "--seed", 0, "--best-of", 4)
+    whole = (OUT / "主图.png").read_bytes()
+    (OUT / "主图.png").write_bytes(whole[:200])
+    draw("--prompts", rows, "--seed", 0, "--best-of", 4)
+    assert (names(), (OUT / "主图.png").read_bytes()) == (["主图.png"], whole)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -149,19 +150,23 @@ from tests.fake_image import FakeImageEngine, install
 patch = pytest.MonkeyPatch()
 install(patch, Path("model"))
 if len(sys.argv) > 1 and sys.argv[1].startswith("signal:"):
-    number, real = int(sys.argv.pop(1).removeprefix("signal:")), FakeImageEngine.stream
-    def stream(self, requests, previews="none"):
-        if len(FakeImageEngine.batches) == 2:
-            os.kill(os.getpid(), number)
-        yield from real(self, requests, previews)
-    FakeImageEngine.stream = stream
+    _, number, place = sys.argv.pop(1).split(":")
+    real = getattr(FakeImageEngine, place)
+    def struck(*args):
+        if place == "__init__" or len(FakeImageEngine.batches) == 2:
+            os.kill(os.getpid(), int(number))
+        return real(*args)
+    setattr(FakeImageEngine, place, struck)
 from aigc_cli.__main__ import entry
 entry()
 """
 
 
 def alone(*args: str, stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
-    """The command as a process of its own, with the scripted engine; at the third batch it gets the signal, if one is named."""
+    """The command as a process of its own, with the scripted engine.
+
+    "signal:2:METHOD" sends it that signal when it calls the engine's method, of `stream` the third time.
+    """
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     return subprocess.Popen(
         [sys.executable, "-c", ALONE, *args], stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, env=environment
@@ -171,12 +176,30 @@ def alone(*args: str, stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_real_signal(number: signal.Signals, status: int) -> None:
-    process = alone(f"signal:{number:d}", "image", "--prompts", str(write("猫.txt", TEN)), "--seed", "7")
+    process = alone(f"signal:{number:d}:stream", "image", "--prompts", str(write("猫.txt", TEN)), "--seed", "7")
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == status, stderr.decode()
     assert len(stdout.splitlines()) == len(names()) == 8
     assert "8 of 10 pictures are done; the same command with --seed 7 goes on" in stderr.decode()
     assert b"Traceback" not in stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_a_signal_while_the_model_is_loaded() -> None:
+    process = alone(f"signal:{signal.SIGINT:d}:__init__", "image", "fox", "-o", "new/也新")
+    _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, Path("new").exists()) == (130, False)
+    assert re.search(r"nothing was saved; with --seed \d+ the same command draws the same\n", stderr.decode())
+
+
+def test_an_error_while_the_model_is_loaded(run: Run, fake_image: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object) -> None:
+        raise OutOfMemoryError("out of memory", "try a smaller model")
+
+    monkeypatch.setattr(FakeImageEngine, "__init__", fail)
+    result = run("image", "fox", "-o", "new/也新")
+    assert (result.status, Path("new").exists()) == (4, False)
+    assert "nothing was saved" not in result.stderr  # the same command would only meet the same error
 
 
 def test_a_reader_that_goes_away() -> None:

@@ -222,6 +222,15 @@ def test_alias_is_written_beside_what_is_there(run: Run) -> None:
     assert run("models", "show", "small").stdout.splitlines()[2] == "id\tQwen/Qwen3-0.6B"
 
 
+def test_an_alias_over_a_name_of_the_catalogue_is_told_and_listed_once(run: Run) -> None:
+    result = run("models", "alias", "qwen3:0.6b", "org/mine")
+    assert "qwen3:0.6b is the catalogue's name for Qwen/Qwen3-0.6B" in result.stderr
+    assert "aigc models alias --remove qwen3:0.6b" in result.stderr
+    listed = [line.split("\t") for line in run("models", "list").stdout.splitlines()]
+    assert [line[-1] for line in listed if line[0] == "qwen3:0.6b"] == ["org/mine"]
+    assert [line[1] for line in listed if line[0] == "Qwen/Qwen3-0.6B"] == ["available"]
+
+
 def test_an_alias_for_a_path_means_the_same_everywhere(run: Run) -> None:
     write_files(Path("mine"), model_files())
     run("models", "alias", "m", "mine")

@@ -38,6 +38,16 @@ def test_a_recipe_is_shown(run, pictures):
     assert shown["lora"] == f"loras/ink.safetensors at 0.7, sha256 {'ab' * 32}"
 
 
+def test_figures_are_for_people(run, tmp_path):
+    (tmp_path / "a.png").write_bytes(
+        encode_picture(pixels(), recipe(batch_size=2, batch_position=0, score=0.31234567, options={"cache": True}, cache_drift=0.1234))
+    )
+    lines = [line.strip().split(maxsplit=3) for line in run("show", tmp_path / "a.png").stdout.splitlines()]
+    assert ["place", "in", "batch", "1 of 2"] in lines
+    assert ["score", "0.312"] in lines
+    assert ["cache", "drift", "12.3%"] in lines
+
+
 def test_json_is_a_line_for_each(run, pictures):
     ours, other = run("show", "--json", pictures["狐狸"], pictures["a1111"]).events
     assert ours["file"] == str(pictures["狐狸"])

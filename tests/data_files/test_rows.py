@@ -234,7 +234,7 @@ def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "a.parquet").write_bytes(b"")
     with pytest.raises(AigcError, match="needs the package pyarrow") as error:
         rows(tmp_path / "a.parquet")
-    assert "aigc-cli[data]" in error.value.hint
+    assert "'.[data]'" in error.value.hint
 
 
 def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from aigc_cli.models.hub_cache import repo_folder
 from tests.model_files import model_files, safetensors_bytes, write_files
 
 COMMIT, OTHER_COMMIT = "0123456789" * 4, "9876543210" * 4
-PIPELINE = {"model_index.json": b"{}", "unet/config.json": b"{}", "unet/diffusion_pytorch_model.safetensors": safetensors_bytes()}
+INDEX = b'{"unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"], "safety_checker": [null, null]}'
+PIPELINE = {"model_index.json": INDEX, "unet/config.json": b"{}", "unet/diffusion_pytorch_model.safetensors": safetensors_bytes()}
 
 
 def source(path: Path, **facts: Path) -> ModelSource:
@@ -37,6 +38,7 @@ def test_a_folder_is_the_same_after_it_was_moved(tmp_path: Path) -> None:
         {"unet/config.json": b'{"a": 1}'},
         {"unet/diffusion_pytorch_model.safetensors": safetensors_bytes(filler=b"\x02")},
         {"vae/config.json": b"{}"},
+        {"model_index.json": INDEX.replace(b"KL", b"Tiny")},
     ],
 )
 def test_another_config_or_weight_or_part_is_another_model(tmp_path: Path, changed: dict[str, bytes]) -> None:
@@ -47,7 +49,8 @@ def test_another_config_or_weight_or_part_is_another_model(tmp_path: Path, chang
 def test_what_lies_beside_a_model_does_not_count(tmp_path: Path) -> None:
     first = fingerprint_path(write_files(tmp_path / "a", PIPELINE))
     beside = {"README.md": b"x", "preview.png": b"x", ".git/objects/ab/config.json": b"x"}
-    assert fingerprint_path(write_files(tmp_path / "b", PIPELINE | beside)) == first
+    of_no_part = {"notes.txt": b"x", "a.safetensors": b"x", "gallery/sheet.json": b"x", "safety_checker/config.json": b"{}"}
+    assert fingerprint_path(write_files(tmp_path / "b", PIPELINE | beside | of_no_part)) == first
 
 
 def test_a_file_is_the_same_under_another_name(tmp_path: Path) -> None:

@@ -189,6 +189,13 @@ def test_remarks_wrap_between_words_on_a_narrow_terminal(screen):
     ]
 
 
+def test_a_path_is_not_broken_by_a_newline(screen):
+    path = "out/红狐狸/0001-a-red-fox-in-the-snow-and-more.png"
+    opened = screen(terminal="stderr")
+    opened.output.note(f"contact sheet: {path} of all")
+    assert re.sub(r"\x1b\[\d*m", "", opened.stderr.text).splitlines() == ["contact sheet:", path, "of all"]
+
+
 def test_remarks_in_a_pipe_are_one_line_however_long(screen):
     opened = screen()
     opened.output.note("word " * 50)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from aigc_cli.core.errors import AigcError
+from aigc_cli.core.extras import install_hint
 from aigc_cli.render.report_html import report_html
 from tests.training_run import training_report
 
@@ -90,4 +91,4 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(AigcError, match="matplotlib, which is not installed") as error:
         report_html(training_report(), Path())
-    assert error.value.hint == "pip install 'aigc-cli[plot]'"
+    assert error.value.hint == install_hint("plot")

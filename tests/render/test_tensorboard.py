@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from aigc_cli.core.errors import AigcError
+from aigc_cli.core.extras import install_hint
 from aigc_cli.render.tensorboard import with_tensorboard
 from tests.training_run import STEPS, train_step, training_events
 
@@ -65,5 +66,5 @@ def test_a_missing_package_is_an_error_before_anything_is_trained(tmp_path, monk
     events = with_tensorboard((trained.append(step) or train_step(step) for step in (1, 2)), tmp_path)
     with pytest.raises(AigcError, match="tensorboardX") as error:
         next(events)
-    assert error.value.hint == "pip install 'aigc-cli[tensorboard]'"
+    assert error.value.hint == install_hint("tensorboard")
     assert trained == []

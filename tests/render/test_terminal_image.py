@@ -123,7 +123,7 @@ def test_without_their_encoder_there_are_half_blocks_and_a_word_for_those_who_as
     monkeypatch.setenv("TERM", "foot")
     draw(PICTURE, opened.output, 20)
     assert "▀" in opened.stdout.text
-    assert "pip install 'aigc-cli[view]'" in opened.stderr.text.replace("\n", " ")
+    assert "'.[view]'" in opened.stderr.text.replace("\n", " ")
 
 
 class TestDraw:

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from aigc_cli.core.errors import AigcError, UsageError
+from aigc_cli.core.extras import install_hint
 from aigc_cli.training.metrics import WordsAndHan, as_label, check_metrics, classification_report, is_mostly_han, score
 
 ENGLISH = (["the cat sat on the mat", "a dog"], ["the cat sat on a mat", "a cat"])
@@ -103,7 +104,7 @@ def test_a_missing_extra_names_its_command(monkeypatch, metric, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(AigcError, match=package) as error:
         check_metrics((metric,), ["yes"])
-    assert error.value.hint == "pip install 'aigc-cli[eval]'"
+    assert error.value.hint == install_hint("eval")
 
 
 def test_answers_and_references_go_in_pairs():

@@ -11,7 +11,6 @@ from typing import Any
 
 import diffusers
 import torch
-from diffusers import AutoPipelineForText2Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -153,7 +152,7 @@ def with_controlnet(pipe: Any, path: Path) -> Any:
         if ours is not None and theirs is not None and as_list(ours) != as_list(theirs):
             raise other_family(pipe, path, f"its {width} is {theirs}, the model's {ours}")
     try:
-        controlled = AutoPipelineForText2Image.from_pipe(pipe, controlnet=controlnet)
+        controlled = diffusers.AutoPipelineForText2Image.from_pipe(pipe, controlnet=controlnet)
     except ValueError as error:
         raise other_family(pipe, path, "diffusers has no pipeline for a ControlNet of this family") from error
     expected = str(inspect.signature(type(controlled).__init__).parameters["controlnet"].annotation)

@@ -45,6 +45,9 @@ def refuse_what_it_lacks(request: ImageRequest, parameters: dict[str, Any], fact
         raise UsageError("this model takes no negative prompt", "say in the prompt what you want to see instead")
     if (request.guidance_scale or 0.0) > facts.guidance_off and not facts.takes_guidance:
         raise UsageError("this model takes no guidance: it was distilled to go without", "leave out --guidance-scale")
+    if (request.transparent or request.background) and not facts.has_alpha:
+        option = "--transparent" if request.transparent else "--background"
+        raise UsageError(f"this model draws no transparency: {option} changes nothing", f"leave out {option}, or take a model that does")
     if request.clip_skip and "clip_skip" not in parameters:
         raise UsageError("this model has no CLIP text encoder whose layers could be left out", "leave out --clip-skip")
     if request.strength is not None and "strength" not in parameters:
@@ -67,7 +70,7 @@ def settle_size(request: ImageRequest, facts: PipelineFacts) -> tuple[tuple[int,
         if size != wanted and (request.width or request.height):
             asked, takes = f"{wanted[0]} x {wanted[1]}", f"{size[0]} x {size[1]}"
             remarks.append(f"{asked} is drawn as {takes}: this model takes multiples of {facts.multiple}")
-    if size[0] * size[1] > TILING_FROM:
+    if size[0] * size[1] > TILING_FROM and facts.can_tile:
         remarks.append(f"{size[0]} x {size[1]} is decoded in tiles, which saves memory and may show faint seams")
     return size, remarks
 

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from aigc_cli.backends import device as devices
+from aigc_cli.backends.image.beginning import Beginning, begins_here
 from aigc_cli.backends.image.facts import call_parameters
 from aigc_cli.backends.image.inputs import Canvas, control_arguments, drawn_size, make_canvas, picture_arguments
 from aigc_cli.backends.image.load import OUT_OF_MEMORY_HINT
@@ -19,13 +20,14 @@ from aigc_cli.backends.image.noise import BatchNoise
 from aigc_cli.backends.image.prompts import encode
 from aigc_cli.backends.image.pump import Emit
 from aigc_cli.backends.image.schedulers import make_scheduler
-from aigc_cli.backends.image.sizes import TILING_FROM
+from aigc_cli.backends.image.sizes import TILING_FROM, can_tile
 from aigc_cli.backends.image.step_cache import cached_steps
 from aigc_cli.backends.image.steps import Estimate, watched
 from aigc_cli.backends.torch_load import memory_errors, reason
 from aigc_cli.core.errors import AigcError
-from aigc_cli.core.events import Caution, Event, ImageStep
-from aigc_cli.core.image import Drawn, ImageRequest, Pixels, Previews
+from aigc_cli.core.events import Caution, Event, ImageStep, Remark
+from aigc_cli.core.image import Drawn, ImageRequest, Previews
+from aigc_cli.pictures.alpha import ground_of, pixels_of, white_where_clear
 
 if TYPE_CHECKING:
     from aigc_cli.backends.image.engine import TorchImageEngine
@@ -67,18 +69,26 @@ class Drawing:
         self.engine.unsaid_cautions.clear()
         self.engine.drawn_side = max(self.width, self.height)
         with torch.no_grad():
-            canvases = [make_canvas(request) for request in self.requests if request.init_image]
-            self.caution(dict.fromkeys(remark for canvas in canvases for remark in canvas.remarks))
+            has_alpha = self.engine.facts.has_alpha
+            canvases = [make_canvas(request, has_alpha=has_alpha) for request in self.requests if request.init_image]
+            self.caution_once([remark for canvas in canvases for remark in canvas.remarks])
             noise = BatchNoise(self.requests)
             arguments = self.arguments(canvases) | {"generator": noise.generators}
             steps = cached_steps(self.pipe) if self.engine.options.cache else nullcontext()
-            with self.scheduler(), noise.in_place(), watched(self.pipe, self.on_step), steps:
+            begun = Beginning(self.pipe, noise, canvases).in_place if canvases and begins_here(self.pipe) else nullcontext
+            with self.scheduler(), noise.in_place(), begun(), watched(self.pipe, self.on_step), steps as drift:
                 output = self.pipe(**arguments)
-            self.hand_over(output, canvases)
+            self.hand_over(output, canvases, drift.mean() if drift else None)
 
     def caution(self, remarks: Iterable[str]) -> None:
         for remark in remarks:
             self.emit(Caution(message=remark))
+
+    def caution_once(self, remarks: Iterable[str]) -> None:
+        """What was done to a file that many pictures begin with is said with the first of them."""
+        said = self.engine.said_of_files
+        self.caution(remark for remark in dict.fromkeys(remarks) if remark not in said)
+        said.update(remarks)
 
     @contextmanager
     def scheduler(self) -> Iterator[None]:
@@ -105,20 +115,21 @@ class Drawing:
         if self.first.control_image:
             control, remarks = control_arguments(parameters, self.requests)
             arguments |= control
-            self.caution(remarks)
+            self.caution_once(remarks)
         return arguments
 
     def set_tiling(self) -> None:
         vae = self.pipe.vae
         if self.engine.tile:
             decode_in_tiles(vae, self.engine.tile)
-        elif hasattr(vae, "enable_tiling"):
+        elif can_tile(self.pipe):
             (vae.enable_tiling if self.width * self.height > TILING_FROM else vae.disable_tiling)()
 
     def on_step(self, step: int, steps: int, estimate: Estimate) -> None:
         pictures: Sequence[bytes | None] = [None] * len(self.requests)
         if self.is_preview_due(step, steps) and (latents := estimate()) is not None:
-            pictures = self.engine.previewer.pngs(latents, self.width, self.height)
+            grounds = [ground_of(request) for request in self.requests]
+            pictures = self.engine.previewer.pngs(latents, self.width, self.height, grounds)
             self.last_preview = self.clock()
         devices.synchronize(self.engine.placement.device)  # so that the time is honest
         for index, preview in enumerate(pictures):
@@ -130,13 +141,16 @@ class Drawing:
             return self.previews != "none"
         return self.previews == "every" and self.clock() - self.last_preview >= PREVIEW_INTERVAL
 
-    def hand_over(self, output: Any, canvases: list[Canvas]) -> None:
+    def hand_over(self, output: Any, canvases: list[Canvas], drift: float | None) -> None:
+        """drift: of the steps that reused earlier ones."""
+        if drift is not None:
+            self.emit(Remark(message=f"what --cache reused was off by {drift:.1%} when it was computed again, in the mean"))
         unfit = getattr(output, "nsfw_content_detected", None) or [False] * len(self.requests)
         for index, picture in enumerate(output.images.float()):
             self.caution(self.flaws(index, picture, is_unfit=unfit[index]))
             image = to_image(picture)
             finished = canvases[index].finish(image) if canvases else image
-            self.emit(Drawn(t=self.clock(), index=index, pixels=Pixels(finished.width, finished.height, finished.tobytes())))
+            self.emit(Drawn(t=self.clock(), index=index, pixels=pixels_of(finished), cache_drift=drift))
 
     def flaws(self, index: int, picture: torch.Tensor, *, is_unfit: bool) -> Iterator[str]:
         """What makes a picture black, in words."""
@@ -150,7 +164,9 @@ class Drawing:
 
 
 def to_image(picture: torch.Tensor) -> Image.Image:
-    """(3, H, W) from 0 to 1; what is no number is black. A fourth channel is alpha, and lies on white."""
-    levels = (picture.nan_to_num(0.0, 0.0, 0.0).clamp(0, 1) * 255).round().to(torch.uint8)
+    """(3, H, W) or, with alpha, (4, H, W), from 0 to 1; what is no number is black."""
+    known = picture.nan_to_num(0.0, 0.0, 0.0)
+    known[3:] = picture[3:].nan_to_num(1.0, 1.0, 1.0)
+    levels = (known.clamp(0, 1) * 255).round().to(torch.uint8)
     image = Image.fromarray(levels.movedim(0, -1).cpu().contiguous().numpy())
-    return image if image.mode == "RGB" else Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return white_where_clear(image) if image.mode == "RGBA" else image

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from aigc_cli.backends import device as devices
+from aigc_cli.backends.image.beginning import begins_here
 from aigc_cli.backends.image.defaults import fill_in
 from aigc_cli.backends.image.drawing import draw
 from aigc_cli.backends.image.facts import PipelineFacts, call_parameters, read_facts
@@ -22,7 +23,7 @@ from aigc_cli.backends.image.previews import Previewer
 from aigc_cli.backends.image.prompt_limits import check_prompt
 from aigc_cli.backends.image.prompts import KEPT, PromptCache, PromptKey, encode_prompt, encodes_here, prompt_keys, prompts_size
 from aigc_cli.backends.image.pump import pump
-from aigc_cli.backends.image.sizes import latent_channels
+from aigc_cli.backends.image.sizes import can_tile, latent_channels
 from aigc_cli.backends.image.text_encoders import encoder_bytes, give_up
 from aigc_cli.backends.image.tiny_decoder import load_tiny_decoder
 from aigc_cli.backends.torch_load import adapter_names, memory_errors
@@ -71,6 +72,7 @@ class TorchImageEngine:
         decoder = options.preview_decoder
         self.previewer = Previewer(pipe, load_tiny_decoder(decoder, latent_channels(pipe)) if decoder else None)
         self.unsaid_cautions = list(cautions)
+        self.said_of_files: set[str] = set()
         self.loaded = Loaded(
             model=source.name,
             revision=source.revision,
@@ -153,7 +155,7 @@ class TorchImageEngine:
 
     def use_less_memory(self) -> str | None:
         was_decoding = self.drawn_side > 0  # or at least that far: encoding prompts takes no less for it
-        if was_decoding and self.tile is None and hasattr(self.pipe.vae, "enable_tiling"):
+        if was_decoding and self.tile is None and can_tile(self.pipe):
             self.tile = max((side for side in TILES if side < self.drawn_side), default=TILES[0])
             return "pictures are now decoded in tiles, which may show faint seams"
         if self.placement.device.startswith("cuda") and self.residence != "layers":
@@ -192,7 +194,7 @@ class TorchImageEngine:
         """The one that does what is asked; all share their weights."""
         task = "text" if not request.init_image else "mask" if request.mask or request.outpaint else "picture"
         if task not in self.pipelines:
-            self.pipelines[task] = image_pipeline(self.pipe, masked=task == "mask")
+            self.pipelines[task] = image_pipeline(self.pipe, masked=task == "mask" and not begins_here(self.pipe))
         return self.pipelines[task]
 
 

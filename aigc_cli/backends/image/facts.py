@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from aigc_cli.backends.image.schedulers import own_choice
-from aigc_cli.backends.image.sizes import denoiser, own_size, size_multiple
+from aigc_cli.backends.image.sizes import can_tile, denoiser, has_alpha, own_size, size_multiple
 from aigc_cli.core.engine import ModelSource
+from aigc_cli.core.errors import ModelError
 
 FEW_STEPS = 4
+GENERATION_CONFIG = "generation_config.json"
 FEW_STEP_NAMES = re.compile(r"turbo|lightning|schnell|hyper|(?<![a-z])lcm(?![a-z])", re.IGNORECASE)
 
 
@@ -23,6 +26,7 @@ class PipelineFacts:
     its place.  guidance_off: up to here it changes nothing.  takes_guidance: False for a model distilled to go without.
     takes_negative: whether the second prediction follows a negative prompt.
     multiple: pixels that both sides must be multiples of.  inpaints_only: its UNet wants a mask with every picture.
+    has_alpha: it draws in RGBA.  can_tile: its VAE decodes a large picture piece by piece.
     """
 
     parameters: dict[str, Any]
@@ -36,6 +40,8 @@ class PipelineFacts:
     takes_negative: bool
     scheduler: str
     inpaints_only: bool
+    has_alpha: bool
+    can_tile: bool
 
 
 def read_facts(pipe: Any, source: ModelSource) -> PipelineFacts:
@@ -45,19 +51,39 @@ def read_facts(pipe: Any, source: ModelSource) -> PipelineFacts:
     guidance = parameters.get(guidance_name)
     guidance_off = 0.0 if "cfg_normalization" in parameters else 1.0  # Z-Image counts from 0, the others from 1
     few_steps = is_few_step(pipe, source)
+    own_steps = FEW_STEPS if few_steps else int(parameters.get("num_inference_steps") or 50)
+    own_guidance = few_step_guidance(pipe, guidance_off) if few_steps else float(guidance if guidance is not None else 1.0)
+    asked = generation_config(source)
     return PipelineFacts(
         parameters=parameters,
         size=own_size(pipe, parameters),
         multiple=size_multiple(pipe),
-        steps=FEW_STEPS if few_steps else int(parameters.get("num_inference_steps") or 50),
-        guidance_scale=few_step_guidance(pipe, guidance_off) if few_steps else float(guidance if guidance is not None else 1.0),
+        steps=int(asked.get("num_inference_steps") or own_steps),
+        guidance_scale=float(asked.get("guidance_scale", own_guidance)),
         guidance_name=guidance_name,
         guidance_off=guidance_off,
         takes_guidance=takes_guidance(pipe, distilled_guidance),
         takes_negative="negative_prompt" in parameters and not distilled_guidance,
         scheduler=own_choice(pipe.scheduler).name,
         inpaints_only=getattr(pipe, "unet", None) is not None and pipe.unet.config.in_channels == 9,
+        has_alpha=has_alpha(pipe),
+        can_tile=can_tile(pipe),
     )
+
+
+def generation_config(source: ModelSource) -> dict[str, int | float]:
+    """What the model's makers draw with, in a file named as transformers names that of a language model; diffusers has none.
+
+    Raises: ModelError for one that cannot be read.
+    """
+    path = source.path and source.path / GENERATION_CONFIG
+    if not path or not path.is_file():
+        return {}
+    try:
+        asked = json.loads(path.read_text("utf-8"))
+        return {name: value for name, value in asked.items() if type(value) in (int, float)}
+    except (OSError, ValueError, AttributeError) as error:
+        raise ModelError(f"{path} cannot be read: {error}", "fetch it again, or take it away") from error
 
 
 def takes_guidance(pipe: Any, distilled_guidance: bool) -> bool:

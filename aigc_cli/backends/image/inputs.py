@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from diffusers import AutoPipelineForImage2Image, AutoPipelineForInpainting
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.image import ImageRequest
+from aigc_cli.pictures.alpha import white_where_clear
 from aigc_cli.pictures.opening import ORIENTATION, open_file, open_picture, reading
 
 FEATHER = 16  # pixels over which an outpainted picture passes into the old one, at most
 DEFAULT_STRENGTH = 0.6  # enough for another style, not for another composition
+JPEG_NOISE = 8  # levels of 255
 SAME_PROPORTIONS = 0.02  # what rounding a size makes of them
 SIDEWAYS = range(5, 9)  # EXIF orientations that swap width and height
 
@@ -35,7 +36,7 @@ class Canvas:
 
     def finish(self, drawn: Image.Image) -> Image.Image:
         """The old picture where the mask is black: a VAE changes what it only passes on."""
-        return Image.composite(drawn, self.image, self.blend) if self.blend else drawn
+        return blended(drawn, self.image, self.blend) if self.blend else drawn
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -52,23 +53,36 @@ def cut_remark(path: Path, own: tuple[int, int], drawn: tuple[int, int]) -> list
     return [f"{path} has other proportions than {drawn[0]} x {drawn[1]}: its edges are cut off"] if is_cut else []
 
 
-def make_canvas(request: ImageRequest) -> Canvas:
-    """request: complete, with an init image. Raises: UsageError for a file that is no picture, or a mask of another size."""
+def make_canvas(request: ImageRequest, *, has_alpha: bool = False) -> Canvas:
+    """request: complete, with an init image.  has_alpha: the model's, which draws in RGBA.
+
+    Raises: UsageError for a file that is no picture, or a mask of another size.
+    """
     assert request.init_image
     size = drawn_size(request)
-    image, remarks = open_named(request.init_image)
+    image, remarks = open_named(request.init_image, keep_alpha=has_alpha)
     if request.outpaint:
         canvas, mask, blend = outpainted(image, size, request.outpaint)
         return Canvas(canvas, mask, blend, remarks)
     fitted = ImageOps.fit(image, size, Image.Resampling.LANCZOS)
+    if has_alpha:
+        fitted = white_where_clear(fitted)
     if request.mask is None:
         return Canvas(fitted, remarks=remarks)
     mask, more = open_named(request.mask)
     if mask.size != image.size:
         sizes = f"{mask.width} x {mask.height}, the picture {image.width} x {image.height}"
         raise UsageError(f"the mask {request.mask} is {sizes}", "a mask has its picture's size: white is drawn anew, black stays")
-    grey = ImageOps.fit(mask.convert("L"), size, Image.Resampling.BILINEAR)
+    levels = mask.convert("L")
+    if is_coloured(mask, levels):
+        more = (*more, f"{request.mask}: its colours made grey, for a mask is black and white")
+    grey = ImageOps.fit(levels, size, Image.Resampling.BILINEAR)
     return Canvas(fitted, grey.point(lambda value: 255 * (value >= 128)), grey, (*remarks, *more))
+
+
+def is_coloured(image: Image.Image, levels: Image.Image) -> bool:
+    """Whether a picture in RGB is more than its greys, by more than a JPEG of them would be."""
+    return max(ImageChops.difference(image, levels.convert("RGB")).tobytes()) > JPEG_NOISE
 
 
 def drawn_size(request: ImageRequest) -> tuple[int, int]:
@@ -78,10 +92,25 @@ def drawn_size(request: ImageRequest) -> tuple[int, int]:
     return request.width, request.height
 
 
-def open_named(path: Path) -> tuple[Image.Image, tuple[str, ...]]:
-    """A picture in RGB, and remarks that name its file."""
-    image, remarks = open_picture(path)
+def open_named(path: Path, *, keep_alpha: bool = False) -> tuple[Image.Image, tuple[str, ...]]:
+    """A picture in RGB, or RGBA, and remarks that name its file."""
+    image, remarks = open_picture(path, keep_alpha=keep_alpha)
     return image, tuple(f"{path}: {remark}" for remark in remarks)
+
+
+def blended(over: Image.Image, under: Image.Image, share: Image.Image) -> Image.Image:
+    """As Image.composite: `over` where share (a mask in L) is white, `under` where it is black.
+
+    Of two pictures in RGBA colours count by their alpha: what is not seen lends no colour to what is.
+    """
+    if over.mode != "RGBA":
+        return Image.composite(over, under, share)
+    first, second = np.asarray(over, np.float32), np.asarray(under, np.float32)  # (H, W, 4)
+    weight = np.asarray(share, np.float32)[..., None] / 255
+    alphas = weight * first[..., 3:], (1 - weight) * second[..., 3:]
+    alpha = alphas[0] + alphas[1]
+    colour = (alphas[0] * first[..., :3] + alphas[1] * second[..., :3]) / np.maximum(alpha, 1e-6)
+    return white_where_clear(Image.fromarray(np.concatenate([colour, alpha], axis=-1).round().astype(np.uint8)))
 
 
 def outpainted(image: Image.Image, size: tuple[int, int], border: int) -> tuple[Image.Image, Image.Image, Image.Image]:
@@ -104,6 +133,8 @@ def ramp(length: int, feather: int) -> np.ndarray[Any, Any]:
 
 def image_pipeline(pipe: Any, *, masked: bool) -> Any:
     """The family's pipeline that begins with a picture, over the same weights. Raises: UsageError where it has none."""
+    from diffusers import AutoPipelineForImage2Image, AutoPipelineForInpainting  # bring every family's pipelines
+
     auto, what = (
         (AutoPipelineForInpainting, "redraw a part of a picture") if masked else (AutoPipelineForImage2Image, "begin with a picture")
     )
@@ -119,7 +150,7 @@ def picture_arguments(parameters: dict[str, Any], canvases: list[Canvas], reques
     arguments: dict[str, Any] = {"image": [canvas.image for canvas in canvases]}
     if "strength" in parameters:
         arguments["strength"] = requests[0].strength
-    if canvases[0].mask:
+    if canvases[0].mask and "mask_image" in parameters:
         arguments["mask_image"] = [canvas.mask for canvas in canvases]
     return arguments
 

@@ -1,4 +1,4 @@
-"""What a picture will look like, from its latents alone: a linear projection to RGB, one pixel for each latent, or a tiny decoder's work.
+"""What a picture will look like, from its latents alone: a linear projection to RGB(A), a pixel for each latent, or a tiny decoder's work.
 
 The projection is fitted once to the model's own VAE: least squares finds the weights that come nearest to what it decodes from
 random latents. So it suits any VAE, without a table of published weights. The idea of a projection: Keturn 2022, "Decoding
@@ -9,6 +9,7 @@ colours correlate with the picture's by 0.88, the best projection for just these
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 
 from aigc_cli.backends.image.sizes import latent_channels, size_multiple
+from aigc_cli.pictures.alpha import laid_on
 
 SIDE = 256  # pixels of a decoded preview's longer side, at most
 CELLS = 24  # random latents on each side: 576 of them for the 5 to 33 weights of a colour
@@ -26,16 +28,19 @@ class Previewer:
 
     def __init__(self, pipe: Any, decoder: torch.nn.Module | None = None) -> None:
         self.pipe, self.decoder = pipe, decoder
-        self.weights: torch.Tensor | None = None  # (C + 1, 3), the last row added
+        self.weights: torch.Tensor | None = None  # (C + 1, 3 or with alpha 4), the last row added
 
-    def pngs(self, estimate: torch.Tensor, width: int, height: int) -> list[bytes]:
-        """One for each picture. estimate: of the denoised latents, as the pipeline lays them out."""
+    def pngs(self, estimate: torch.Tensor, width: int, height: int, grounds: Sequence[str]) -> list[bytes]:
+        """One for each picture. estimate: of the denoised latents, as the pipeline lays them out.
+
+        grounds: the colour that is seen through each, of a model that draws transparency.
+        """
         colours = self.decoded(estimate, width, height) if self.decoder else self.projected(estimate, width, height)
         pixels = (colours.clamp(0, 1) * 255).round().to(torch.uint8).movedim(1, -1).numpy()
-        return [png(Image.fromarray(picture)) for picture in pixels]
+        return [png(laid_on(Image.fromarray(picture), ground)) for picture, ground in zip(pixels, grounds, strict=True)]
 
     def projected(self, estimate: torch.Tensor, width: int, height: int) -> torch.Tensor:
-        """(B, 3, h, w) from 0 to 1."""
+        """(B, 3 or 4, h, w) from 0 to 1."""
         if self.weights is None:
             self.weights = fit(self.pipe)
         latents = vae_latents(self.pipe, estimate, width, height).movedim(1, -1)  # (B, h, w, C)
@@ -95,19 +100,19 @@ def vae_latents(pipe: Any, estimate: torch.Tensor, width: int, height: int) -> t
 
 @torch.no_grad()
 def fit(pipe: Any) -> torch.Tensor:
-    """Weights (C + 1, 3) from latents, with a 1 at their end, to RGB from -1 to 1."""
+    """Weights (C + 1, 3 or 4) from latents, with a 1 at their end, to RGB or RGBA from -1 to 1."""
     channels, generator = latent_channels(pipe), torch.Generator().manual_seed(0)
     is_patched = hasattr(pipe.vae, "bn")  # it is normalised in patches of 2 by 2
     shape = (1, 4 * channels, CELLS // 2, CELLS // 2) if is_patched else (1, channels, CELLS, CELLS)
     latents = vae_latents(pipe, torch.randn(shape, generator=generator), CELLS, CELLS)
-    seen = F.interpolate(decode(pipe, latents), (CELLS, CELLS), mode="area")[0].flatten(1).T  # (h * w, 3)
+    seen = F.interpolate(decode(pipe, latents), (CELLS, CELLS), mode="area")[0].flatten(1).T  # (h * w, 3 or 4)
     inputs = torch.cat([latents[0].flatten(1).T, torch.ones(CELLS * CELLS, 1)], dim=1)
     weights: torch.Tensor = torch.linalg.lstsq(inputs, seen).solution
     return weights
 
 
 def decode(pipe: Any, latents: torch.Tensor) -> torch.Tensor:
-    """Latents (1, C, h, w) -> a picture (1, 3, H, W) in float32 on the CPU."""
+    """Latents (1, C, h, w) -> a picture (1, 3 or 4, H, W) in float32 on the CPU."""
     vae = pipe.vae
     latents = latents.to(pipe._execution_device, vae.dtype)  # not that of the weights: those may lie in main memory
     takes_frames = any(parameter.dim() == 5 for parameter in vae.parameters())

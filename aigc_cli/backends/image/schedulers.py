@@ -11,7 +11,7 @@ import numpy as np
 
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.nearest import nearest
-from aigc_cli.core.sampler_names import CHOICES, FLOW_CHOICES, Choice
+from aigc_cli.core.sampler_names import CHOICES, FLOW_CHOICES, Choice, check_package
 
 # the settings of a plain form, where it has them: what the model's own scheduler was set to must not leak into another
 PLAIN = {
@@ -78,14 +78,11 @@ def make_scheduler(pipe: Any, name: str) -> Any:
     if name == own.name:
         return type(pipe.scheduler).from_config(pipe.scheduler.config)
     choice = find(name, fitting(pipe), own)
+    check_package(choice)
     scheduler_class = getattr(diffusers, choice.scheduler)
     known = set(inspect.signature(scheduler_class.__init__).parameters)
     plain = {key: value for key, value in PLAIN.items() if key in known} | (DEIS if choice.name == "deis" else {})
-    try:
-        scheduler = scheduler_class.from_config(pipe.scheduler.config, **plain | shift_settings(pipe.scheduler, known) | choice.settings)
-    except ImportError as error:  # diffusers puts a placeholder where a package is missing
-        packages = [package for package in getattr(scheduler_class, "_backends", []) if package != "torch"]
-        raise UsageError(f"--scheduler {name} needs {' and '.join(packages)}", f"pip install {' '.join(packages)}") from error
+    scheduler = scheduler_class.from_config(pipe.scheduler.config, **plain | shift_settings(pipe.scheduler, known) | choice.settings)
     if choice.scheduler == "UniPCMultistepScheduler":
         take_lists(scheduler)
     return scheduler
@@ -112,6 +109,8 @@ def find(name: str, offered: tuple[Choice, ...], own: Choice) -> Choice:
     by_name = {choice.name: choice for choice in offered}
     if name in by_name:
         return by_name[name]
+    runnable = [choice.name for choice in offered if choice.can_run]
+    there = f"there is: {', '.join(dict.fromkeys([own.name, *runnable]))}"
     if name in {choice.name for choice in (*CHOICES, *FLOW_CHOICES)}:
-        raise UsageError(f"--scheduler {name} does not fit this model", f"there is: {', '.join([own.name, *by_name])}")
-    raise UsageError(f"there is no scheduler {name!r}", nearest(name, list(by_name)) or f"there is: {', '.join([own.name, *by_name])}")
+        raise UsageError(f"--scheduler {name} does not fit this model", there)
+    raise UsageError(f"there is no scheduler {name!r}", nearest(name, runnable) or there)

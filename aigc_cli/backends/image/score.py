@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, CLIPImageProcessorPil, CLIPModel
@@ -19,6 +18,7 @@ from aigc_cli.backends.device import Placement
 from aigc_cli.backends.torch_load import memory_errors, reason
 from aigc_cli.core.errors import AigcError, ModelError
 from aigc_cli.core.image import Pixels
+from aigc_cli.pictures.alpha import WHITE, image_of, laid_on
 
 OUT_OF_MEMORY_HINT = "score with a smaller CLIP, or leave out --score"
 SHOWN = 60  # characters of the text that is not read
@@ -80,10 +80,10 @@ class ClipScorer:
 
     @torch.no_grad()
     def embed_pictures(self, pictures: Sequence[Pixels]) -> list[torch.Tensor]:
-        """Of length 1, in float32 on the CPU; each computed alone."""
+        """Of length 1, in float32 on the CPU; each computed alone, and seen on white where it is transparent."""
         embeds = []
         for picture in pictures:
-            image = Image.frombytes("RGB", (picture.width, picture.height), picture.rgb)
+            image = laid_on(image_of(picture), WHITE)
             values = self.processor(images=[image], return_tensors="pt").pixel_values.to(self.device, self.model.dtype)
             embeds.append(normalised(self.model.get_image_features(pixel_values=values).pooler_output)[0])
         return embeds

@@ -44,6 +44,18 @@ def latent_channels(pipe: Any) -> int:
     return int(config.get("latent_channels") or config.get("z_dim"))
 
 
+def has_alpha(pipe: Any) -> bool:
+    """Whether it draws in RGBA: its VAE has a fourth channel."""
+    return int(pipe.vae.config.get("out_channels") or 3) == 4
+
+
+def can_tile(pipe: Any) -> bool:
+    """Whether its VAE decodes in tiles. AutoencoderTiny's are for three channels and four latents alone (diffusers 0.42)."""
+    config = pipe.vae.config
+    is_other_tiny = type(pipe.vae).__name__ == "AutoencoderTiny" and (config["out_channels"], config["latent_channels"]) != (3, 4)
+    return hasattr(pipe.vae, "enable_tiling") and not is_other_tiny
+
+
 def own_size(pipe: Any, parameters: dict[str, Any]) -> tuple[int, int]:
     """Width and height that the model was made for. parameters: of the pipeline's call, with their defaults."""
     height, width = parameters.get("height"), parameters.get("width")

@@ -10,6 +10,7 @@ from typing import Any
 
 from diffusers import UNet2DConditionModel
 
+from aigc_cli.backends.image.drift import Drift
 from aigc_cli.backends.image.sizes import denoiser
 from aigc_cli.backends.image.transformer_cache import TransformerCache, deep_lists
 from aigc_cli.backends.image.unet_cache import UNetCache
@@ -27,7 +28,7 @@ def check_cache(pipe: Any) -> None:
         raise UsageError(f"--cache and --controlnet do not go together in a {family} model", "leave out one of the two")
 
 
-def cached_steps(pipe: Any) -> AbstractContextManager[None]:
-    """For one call of a pipeline that check_cache let pass: nothing of an earlier call is reused."""
+def cached_steps(pipe: Any) -> AbstractContextManager[Drift]:
+    """For one call of a pipeline that check_cache let pass: nothing of an earlier call is reused. Gives what tells how far it was off."""
     network = denoiser(pipe)
     return (UNetCache if isinstance(network, UNet2DConditionModel) else TransformerCache)(network).in_place()

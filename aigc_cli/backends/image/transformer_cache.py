@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from aigc_cli.backends.image.drift import Drift
+
 WHOLE_EVERY = 2  # steps
 LISTS = ("transformer_blocks", "single_transformer_blocks", "layers")  # as diffusers calls them
 
@@ -46,9 +48,10 @@ class TransformerCache:
         self.network = network
         self.passes: dict[str, Pass] = {}
         self.now = Pass()
+        self.drift = Drift()
 
     @contextmanager
-    def in_place(self) -> Iterator[None]:
+    def in_place(self) -> Iterator[Drift]:
         lists = deep_lists(self.network)
         hook = self.network.register_forward_pre_hook(self.count)
         try:
@@ -57,7 +60,7 @@ class TransformerCache:
                 cached = [role(block, self, name) for role, block in zip(roles, blocks, strict=True)]
                 setattr(self.network, name, torch.nn.ModuleList(cached))
             self.network.cache_context = self.context  # with it pipelines name their kinds of calls, if there is more than one
-            yield
+            yield self.drift
         finally:
             vars(self.network).pop("cache_context", None)
             for name, blocks in lists.items():
@@ -106,7 +109,10 @@ class Last(First):
         if not now.is_whole:
             return total(first, now.added[self.name])
         outputs = self.block(*arguments, **options)
-        now.added[self.name] = difference(outputs, first)
+        added = difference(outputs, first)
+        if self.name in now.added:
+            self.cache.drift.compare(now.added[self.name], added)
+        now.added[self.name] = added
         return outputs
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import torch
 
+from aigc_cli.backends.image.drift import Drift
+
 Forward = Callable[..., Any]
 WHOLE_EVERY = 3  # steps
 
@@ -29,9 +31,10 @@ class UNetCache:
         self.last_layer = only_last_layer(self.last_block)
         self.calls, self.is_whole = 0, True
         self.deep: torch.Tensor | None = None
+        self.drift = Drift()
 
     @contextmanager
-    def in_place(self) -> Iterator[None]:
+    def in_place(self) -> Iterator[Drift]:
         blocks = [*self.unet.down_blocks, self.unet.mid_block, *self.unet.up_blocks[:-1]]
         stand_ins = {block: self.skipping(block.forward) for block in blocks if block is not None}
         stand_ins[self.last_block] = self.finishing(self.last_block.forward)
@@ -43,7 +46,7 @@ class UNetCache:
         try:
             for block, forward in stand_ins.items():
                 block.forward = forward
-            yield
+            yield self.drift
         finally:
             for block, forward in own.items():
                 del block.forward
@@ -60,7 +63,10 @@ class UNetCache:
 
     def remember(self, layer: Any, arguments: tuple[Any, ...]) -> None:
         if self.is_whole:
-            self.deep = arguments[0][:, : -self.unet.conv_in.out_channels]
+            deep = arguments[0][:, : -self.unet.conv_in.out_channels]
+            if self.deep is not None and self.deep.shape == deep.shape:
+                self.drift.compare(self.deep, deep)
+            self.deep = deep
 
     def skipping(self, forward: Forward) -> Forward:
         """A block that in other steps than whole ones hands on placeholders, as many as it has outputs."""

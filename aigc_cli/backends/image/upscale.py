@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from aigc_cli.backends import torchvision_named
 from aigc_cli.backends.device import Placement
 from aigc_cli.backends.torch_load import memory_errors, reason
 from aigc_cli.core.errors import AigcError, ModelError, UsageError
@@ -51,11 +52,16 @@ class Upscaler:
             self.network: Any = network.to(torch.device(self.device), self.dtype).eval()
 
     def __call__(self, image: Image.Image) -> Image.Image:
-        """Raises: OutOfMemoryError."""
-        with memory_errors(self.device, OUT_OF_MEMORY_HINT):
-            pixels = torch.from_numpy(np.array(image.convert("RGB"))).to(self.device)  # (H, W, 3)
-            larger = self.network(pixels.permute(2, 0, 1)[None].to(self.dtype) / 255)[0]
-            return Image.fromarray((larger.permute(1, 2, 0).float() * 255).round().to(torch.uint8).cpu().numpy())
+        """Raises: OutOfMemoryError, AigcError for whatever else goes wrong in the network."""
+        try:
+            with memory_errors(self.device, OUT_OF_MEMORY_HINT):
+                pixels = torch.from_numpy(np.array(image.convert("RGB"))).to(self.device)  # (H, W, 3)
+                larger = self.network(pixels.permute(2, 0, 1)[None].to(self.dtype) / 255)[0]
+                return Image.fromarray((larger.permute(1, 2, 0).float() * 255).round().to(torch.uint8).cpu().numpy())
+        except AigcError:
+            raise
+        except Exception as error:  # a network raises almost anything for what its layers cannot do
+            raise AigcError(f"{self.architecture} failed: {reason(error)}", "try another --tile; --traceback shows where") from error
 
 
 def read_weights(path: Path) -> dict[str, Any]:
@@ -75,13 +81,9 @@ def read_weights(path: Path) -> dict[str, Any]:
 
 
 def import_spandrel() -> Any:
-    """Raises: AigcError where it is missing, or where torchvision, which it brings, was built for another torch."""
-    with extra("upscale", "upscaling with a model"):
-        try:
-            import spandrel
-        except (RuntimeError, OSError) as error:
-            message = f"spandrel cannot be imported, for torchvision does not fit torch {torch.__version__}: {reason(error)}"
-            raise AigcError(message, "install the torchvision that was built for it: pytorch.org/get-started") from error
+    """Raises: AigcError where it is missing, ModelError where torchvision, which it brings, was built for another torch."""
+    with extra("upscale", "upscaling with a model"), torchvision_named():
+        import spandrel
     return spandrel
 
 

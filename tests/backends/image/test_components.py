@@ -140,7 +140,7 @@ def engine_over(pipe: Any) -> TorchImageEngine:
 
 def drawn(engine: TorchImageEngine, asked: list[ImageRequest]) -> list[np.ndarray[Any, Any]]:
     pixels = [event.pixels for event in engine.stream(asked) if isinstance(event, Drawn)]
-    return [np.frombuffer(each.rgb, np.uint8).astype(int) for each in pixels]
+    return [np.frombuffer(each.data, np.uint8).astype(int) for each in pixels]
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def test_a_picture_of_no_numbers_is_reported(monkeypatch: pytest.MonkeyPatch, dt
     assert said(events) == [
         f"picture 2 (seed 8) is black, in whole or in part, for the model computed numbers beyond {dtype}: {advice}",
     ]
-    whole, black = (event.pixels.rgb for event in events if isinstance(event, Drawn))
+    whole, black = (event.pixels.data for event in events if isinstance(event, Drawn))
     assert any(whole)
     assert not any(black)
 
@@ -89,7 +89,7 @@ def test_pixels_are_those_of_the_pipeline_itself() -> None:
     pipe = tiny_pipeline("sd")
     engine = over(pipe)
     asked = complete(engine)
-    drawn = next(event.pixels.rgb for event in engine.stream([asked]) if isinstance(event, Drawn))
+    drawn = next(event.pixels.data for event in engine.stream([asked]) if isinstance(event, Drawn))
     options = {"width": 64, "height": 64, "num_inference_steps": 2, "generator": torch.Generator().manual_seed(7)}
     expected = np.asarray(pipe("a fox", **options).images[0]).astype(int)
     assert np.abs(expected.flatten() - np.frombuffer(drawn, np.uint8)).max() <= 1
@@ -121,7 +121,7 @@ def test_compiled_blocks_draw_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = list(over(pipe, compile=True).stream([complete(over(pipe))]))[-1]
     assert isinstance(expected, Drawn)
     assert isinstance(drawn, Drawn)
-    one, other = (np.frombuffer(event.pixels.rgb, np.uint8).astype(int) for event in (expected, drawn))
+    one, other = (np.frombuffer(event.pixels.data, np.uint8).astype(int) for event in (expected, drawn))
     assert np.abs(one - other).max() <= 1
 
 

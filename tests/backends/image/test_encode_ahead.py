@@ -33,7 +33,7 @@ def complete(engine: TorchImageEngine, prompt: str, **options: Any) -> ImageRequ
 
 
 def draw(engine: TorchImageEngine, *requests: ImageRequest) -> list[bytes]:
-    return [event.pixels.rgb for event in engine.stream(requests) if isinstance(event, Drawn)]
+    return [event.pixels.data for event in engine.stream(requests) if isinstance(event, Drawn)]
 
 
 @pytest.mark.parametrize("family", FAMILIES)

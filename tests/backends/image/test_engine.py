@@ -39,7 +39,7 @@ def draw(engine: TorchImageEngine, asked: Sequence[ImageRequest]) -> list[Pixels
 
 
 def array(pixels: Pixels) -> np.ndarray[Any, Any]:
-    return np.frombuffer(pixels.rgb, np.uint8).reshape(pixels.height, pixels.width, 3).astype(int)
+    return np.frombuffer(pixels.data, np.uint8).reshape(pixels.height, pixels.width, pixels.channels).astype(int)
 
 
 def assert_same(one: Pixels, other: Pixels) -> None:

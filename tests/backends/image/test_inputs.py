@@ -11,7 +11,7 @@ from PIL import Image
 
 from aigc_cli.backends.image.inputs import make_canvas, outpainted
 from aigc_cli.core.errors import UsageError
-from aigc_cli.core.events import ImageStep
+from aigc_cli.core.events import Caution, ImageStep
 from aigc_cli.core.image import Drawn, ImageRequest
 from tests.backends.image.conftest import OpenEngine
 
@@ -37,7 +37,7 @@ def request(files: Paths, **options: Any) -> ImageRequest:
 
 def drawn(engine: Any, asked: list[ImageRequest]) -> list[np.ndarray[Any, Any]]:
     pixels = [event.pixels for event in engine.stream(asked) if isinstance(event, Drawn)]
-    return [np.frombuffer(each.rgb, np.uint8).reshape(each.height, each.width, 3).astype(int) for each in pixels]
+    return [np.frombuffer(each.data, np.uint8).reshape(each.height, each.width, 3).astype(int) for each in pixels]
 
 
 @pytest.mark.parametrize("family", WITH_PICTURES)
@@ -111,6 +111,20 @@ def test_exif_rotation_counts_for_the_size(open_engine: OpenEngine, tmp_path: Pa
     said = [event.message for event in engine.stream([complete]) if event.event == "warning"]
     assert len(said) == 1
     assert "turned.jpg: turned upright" in said[0]
+
+
+def test_a_coloured_mask_is_made_grey_and_that_is_said_once(open_engine: OpenEngine, files: Paths, tmp_path: Path) -> None:
+    Image.new("RGB", (96, 64), "red").save(tmp_path / "红.png")
+    Image.open(files["mask"]).convert("RGB").save(tmp_path / "grey.jpg")
+    engine = open_engine("sd")
+
+    def said(mask: Path) -> list[str]:
+        asked, _ = engine.complete(request(files, mask=mask, width=96, height=64))
+        return [event.message for event in engine.stream([asked]) if isinstance(event, Caution)]
+
+    assert said(tmp_path / "红.png") == [f"{tmp_path / '红.png'}: its colours made grey, for a mask is black and white"]
+    assert said(tmp_path / "红.png") == []
+    assert said(files["mask"]) == said(tmp_path / "grey.jpg") == []
 
 
 def test_a_strength_that_leaves_no_step_is_refused(open_engine: OpenEngine, files: Paths) -> None:

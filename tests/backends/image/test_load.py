@@ -51,7 +51,7 @@ def pixels(source: ModelSource, dtype: str = "float32") -> np.ndarray[Any, Any]:
     asked, _ = engine.complete(ImageRequest(prompt="a fox", seed=1, width=64, height=64, steps=2))
     drawn = next(event for event in engine.stream([asked]) if isinstance(event, Drawn))
     engine.close()
-    return np.frombuffer(drawn.pixels.rgb, np.uint8).astype(int)
+    return np.frombuffer(drawn.pixels.data, np.uint8).astype(int)
 
 
 @pytest.fixture(scope="module")

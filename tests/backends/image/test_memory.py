@@ -28,7 +28,7 @@ def complete(engine: TorchImageEngine, **options: Any) -> ImageRequest:
 
 
 def draw(engine: TorchImageEngine, request: ImageRequest) -> bytes:
-    return next(event.pixels.rgb for event in engine.stream([request]) if isinstance(event, Drawn))
+    return next(event.pixels.data for event in engine.stream([request]) if isinstance(event, Drawn))
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_pictures_that_a_model_looks_at_are_drawn_alone(open_engine: OpenEngine,
     assert engine.batch_size(reference) == 1
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family != "icons"])  # whose VAE has no tiles for RGBA
 def test_on_a_cpu_decoding_in_tiles_is_all_that_is_left(family: str) -> None:
     engine = TorchImageEngine.over(tiny_pipeline(family), SOURCE, CPU)
     request = complete(engine)

@@ -50,7 +50,7 @@ def test_a_model_is_packed_as_it_is_loaded_and_draws_the_same(tmp_path: Path, mo
         engine = open_image_engine(source, ImageEngineOptions(device="cpu", dtype="float32"))
         request, _ = engine.complete(ImageRequest(prompt="狐狸", seed=1, width=64, height=64, steps=2))
         assert (engine.pipe.unet.conv_in.weight.layout == torch._mkldnn) == is_packing  # type: ignore[attr-defined]
-        return next(event.pixels.rgb for event in engine.stream([request]) if isinstance(event, Drawn))
+        return next(event.pixels.data for event in engine.stream([request]) if isinstance(event, Drawn))
 
     is_packing = True
     packed = picture()

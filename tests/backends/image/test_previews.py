@@ -85,7 +85,7 @@ def test_a_photograph_is_recognised_in_its_preview(data: Path, taef2: Any) -> No
     photographs = photograph(data)
     with torch.no_grad():
         latents = taef2.encode(as_tensor(photographs)).latents
-    (preview,) = Previewer(SimpleNamespace(vae=taef2, unet=None, _execution_device="cpu")).pngs(latents, 256, 256)
+    (preview,) = Previewer(SimpleNamespace(vae=taef2, unet=None, _execution_device="cpu")).pngs(latents, 256, 256, ["white"])
     shown = np.asarray(Image.open(BytesIO(preview))).astype(float)
     wanted = np.asarray(photographs.resize((32, 32), Image.Resampling.BOX)).astype(float)
     assert np.corrcoef(shown.ravel(), wanted.ravel())[0, 1] > 0.85
@@ -104,7 +104,7 @@ def test_a_tiny_decoder_shows_a_photograph_as_it_is(data: Path, taef2: Any) -> N
     with torch.no_grad():
         latents = taef2.encode(as_tensor(photograph(data))).latents
         assert torch.allclose(decoder(latents) * 2 - 1, taef2.decode(latents).sample, atol=1e-4)
-    (preview,) = Previewer(SimpleNamespace(vae=taef2, unet=None, _execution_device="cpu"), decoder).pngs(latents, 256, 256)
+    (preview,) = Previewer(SimpleNamespace(vae=taef2, unet=None, _execution_device="cpu"), decoder).pngs(latents, 256, 256, ["white"])
     shown = Image.open(BytesIO(preview))
     assert shown.size == (256, 256)
     assert np.corrcoef(np.asarray(shown).ravel(), np.asarray(photograph(data)).ravel())[0, 1] > 0.97
@@ -127,7 +127,7 @@ def test_a_tiny_decoder_gets_the_latents_that_were_denoised(open_engine: OpenEng
 def test_a_preview_of_a_large_picture_is_small() -> None:
     decoder = make_decoder(4, set())
     vae = SimpleNamespace(config={"latent_channels": 4})
-    (preview,) = Previewer(SimpleNamespace(vae=vae), decoder).pngs(torch.zeros(1, 4, 64, 48), 384, 512)
+    (preview,) = Previewer(SimpleNamespace(vae=vae), decoder).pngs(torch.zeros(1, 4, 64, 48), 384, 512, ["white"])
     assert Image.open(BytesIO(preview)).size == (192, 256)
 
 

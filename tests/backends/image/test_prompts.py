@@ -76,7 +76,7 @@ def test_prompts_of_other_lengths_do_not_run_together(open_engine: OpenEngine) -
     short, long = (engine.complete(request(text, width=64, height=64, steps=2))[0] for text in ("a fox", LONG))
     negative = engine.complete(request("a fox", negative_prompt=LONG, width=64, height=64, steps=2))[0]
     assert engine.kind(short) != engine.kind(long) == engine.kind(negative)
-    drawn = [event.pixels.rgb for event in engine.stream([long, negative]) if isinstance(event, Drawn)]
+    drawn = [event.pixels.data for event in engine.stream([long, negative]) if isinstance(event, Drawn)]
     assert len(set(drawn)) == 2
 
 
@@ -173,5 +173,5 @@ def test_without_guidance_no_negative_prompt_is_encoded(pipes: dict[str, Any]) -
 def test_a_negative_prompt_changes_the_picture(open_engine: OpenEngine, family: str) -> None:
     engine = open_engine(family)
     asked = [engine.complete(request("a fox", negative_prompt=text, width=64, height=64, steps=2))[0] for text in ("", "a dog, grass")]
-    drawn = [event.pixels.rgb for each in asked for event in engine.stream([each]) if isinstance(event, Drawn)]
+    drawn = [event.pixels.data for each in asked for event in engine.stream([each]) if isinstance(event, Drawn)]
     assert drawn[0] != drawn[1]

@@ -9,6 +9,7 @@ import torch
 
 from aigc_cli.backends.image import steps
 from aigc_cli.backends.image.schedulers import fitting, make_scheduler, own_choice
+from aigc_cli.core.errors import UsageError
 from aigc_cli.core.events import ImageStep
 from aigc_cli.core.image import ImageRequest
 from aigc_cli.core.sampler_names import CHOICES, FLOW_CHOICES, from_a1111, to_a1111
@@ -95,3 +96,10 @@ def test_what_is_written_for_a1111_reads_back() -> None:
             assert from_a1111(*to_a1111(choice.name)) == choice.name
     assert from_a1111("Euler", "Simple", flow=True) == "flow-euler"
     assert to_a1111("ddpm") == ("ddpm", "Automatic")
+
+
+def test_what_there_is_is_told_once(open_engine: OpenEngine) -> None:
+    with pytest.raises(UsageError) as refusal:
+        make_scheduler(open_engine("flux").pipe, "ddim")
+    names = refusal.value.hint.removeprefix("there is: ").split(", ")
+    assert len(names) == len(set(names)) > 1

@@ -63,7 +63,7 @@ def test_a_score_is_the_cosine_that_clip_itself_computes(folder: Path, scorer: C
 
     model, processor = CLIPModel.from_pretrained(folder).eval(), CLIPProcessor.from_pretrained(folder)
     shown, prompts = [picture(0), picture(255)], ["a fox", "一只狐狸"]
-    images = [Image.frombytes("RGB", (each.width, each.height), each.rgb) for each in shown]
+    images = [Image.frombytes("RGB", (each.width, each.height), each.data) for each in shown]
     with torch.no_grad():
         output = model(**processor(text=prompts, images=images, return_tensors="pt", padding=True))
     expected = (output.logits_per_image / model.logit_scale.exp()).diagonal().tolist()

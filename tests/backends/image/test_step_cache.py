@@ -22,7 +22,7 @@ from aigc_cli.backends.image.sizes import denoiser
 from aigc_cli.backends.image.step_cache import check_cache
 from aigc_cli.core.engine import ModelSource
 from aigc_cli.core.errors import UsageError
-from aigc_cli.core.events import Caution, ImageStep
+from aigc_cli.core.events import Caution, ImageStep, Remark
 from aigc_cli.core.image import Drawn, ImageEngineOptions, ImageRequest
 from tests.backends.image.tiny_pipelines import flux, stable_diffusion, tiny_pipeline
 
@@ -54,7 +54,7 @@ def complete(engine: TorchImageEngine, prompt: str = "a fox", **options: Any) ->
 
 
 def draw(engine: TorchImageEngine, *requests: ImageRequest) -> list[np.ndarray[Any, Any]]:
-    return [np.frombuffer(event.pixels.rgb, np.uint8).astype(int) for event in engine.stream(requests) if isinstance(event, Drawn)]
+    return [np.frombuffer(event.pixels.data, np.uint8).astype(int) for event in engine.stream(requests) if isinstance(event, Drawn)]
 
 
 @contextmanager
@@ -101,6 +101,20 @@ def test_what_a_cancelled_run_has_left_is_not_reused(family: str) -> None:
     assert isinstance(next(stream), ImageStep)
     stream.close()
     assert np.array_equal(draw(engine, complete(engine))[0], expected[0])
+
+
+@pytest.mark.parametrize("family", ["sd", "flux"])
+def test_how_far_off_it_was_is_told(family: str) -> None:
+    engine = over(deep_pipeline(family), cache=True)
+    events = [*engine.stream([complete(engine)])]
+    [drift] = [event.cache_drift for event in events if isinstance(event, Drawn)]
+    assert drift
+    assert 0 < drift < 1.5
+    assert [event.message for event in events if isinstance(event, Remark)] == [
+        f"what --cache reused was off by {drift:.1%} when it was computed again, in the mean"
+    ]
+    [plain] = [event for event in over(engine.pipe, cache=False).stream([complete(engine)]) if isinstance(event, Drawn)]
+    assert plain.cache_drift is None
 
 
 def test_a_prediction_without_the_prompt_has_a_memory_of_its_own() -> None:

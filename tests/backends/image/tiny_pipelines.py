@@ -35,10 +35,10 @@ ALPHABET = sorted(ByteLevel.alphabet())
 SD_BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
 
 
-def clip_tokenizer() -> CLIPTokenizer:
-    """One token a byte, and 77 of them."""
+def clip_tokenizer(length: int = 77) -> CLIPTokenizer:
+    """One token a byte, and so many of them."""
     tokens = [*ALPHABET, *(byte + "</w>" for byte in ALPHABET), "<|startoftext|>", "<|endoftext|>"]
-    return CLIPTokenizer(vocab={token: index for index, token in enumerate(tokens)}, merges=[], model_max_length=77)
+    return CLIPTokenizer(vocab={token: index for index, token in enumerate(tokens)}, merges=[], model_max_length=length)
 
 
 def t5_tokenizer() -> T5Tokenizer:
@@ -59,8 +59,8 @@ def gemma_tokenizer() -> GemmaTokenizer:
     return GemmaTokenizer(vocab={token: index for index, token in enumerate(characters)}, merges=[])
 
 
-def clip_encoder(width: int = 32, projected: bool = False) -> Any:
-    config = CLIPTextConfig(
+def clip_encoder(width: int = 32, projected: bool = False, **config: Any) -> Any:
+    settings = CLIPTextConfig(
         hidden_size=width,
         intermediate_size=37,
         num_hidden_layers=3,
@@ -71,8 +71,9 @@ def clip_encoder(width: int = 32, projected: bool = False) -> Any:
         eos_token_id=513,
         pad_token_id=513,
         hidden_act="gelu",
+        **config,
     )
-    return (CLIPTextModelWithProjection if projected else CLIPTextModel)(config)
+    return (CLIPTextModelWithProjection if projected else CLIPTextModel)(settings)
 
 
 def t5_encoder() -> T5EncoderModel:
@@ -116,6 +117,33 @@ def stable_diffusion(**config: Any) -> Any:
         tokenizer=clip_tokenizer(),
         unet=unet(32, **config),
         scheduler=diffusers.PNDMScheduler(**SD_BETAS, skip_prk_steps=True, steps_offset=1),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+
+
+def icons(latents: int = 4) -> Any:
+    """A Stable Diffusion that knows transparency: RGBA of 64 x 64, a vocabulary of its own, the velocity predicted."""
+    widths = (16, 16, 16)
+    vae = diffusers.AutoencoderTiny(
+        in_channels=4,
+        out_channels=4,
+        latent_channels=latents,
+        encoder_block_out_channels=widths,
+        decoder_block_out_channels=widths,
+        num_encoder_blocks=(1, 1, 1),
+        num_decoder_blocks=(1, 1, 1),
+    )
+    with torch.no_grad():  # else all that it decodes is nearly black, and clear
+        vae.decoder.layers[-1].weight.mul_(8)
+        vae.decoder.layers[-1].bias.add_(0.5)
+    return diffusers.StableDiffusionPipeline(
+        vae=vae,
+        text_encoder=clip_encoder(max_position_embeddings=64),
+        tokenizer=clip_tokenizer(length=64),
+        unet=unet(32, channels=latents, sample_size=16, out_channels=latents),
+        scheduler=diffusers.DDIMScheduler(**SD_BETAS, prediction_type="v_prediction", clip_sample=False, steps_offset=1),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,
@@ -350,6 +378,7 @@ def qwen_image() -> Any:
 
 FAMILIES: dict[str, Callable[[], Any]] = {
     "sd": stable_diffusion,
+    "icons": icons,
     "sdxl": sdxl,
     "sd3": stable_diffusion_3,
     "flux": flux,

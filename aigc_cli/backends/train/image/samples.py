@@ -20,6 +20,7 @@ from aigc_cli.core.engine import ModelSource
 from aigc_cli.core.events import Caution, Event, Progress, SampleSheet
 from aigc_cli.core.finetune_image import ImageProof
 from aigc_cli.core.image import SEEDS, Drawn, ImageRequest
+from aigc_cli.pictures.alpha import WHITE, image_of, laid_on
 from aigc_cli.pictures.sheet import Tile, contact_sheet
 
 
@@ -80,8 +81,7 @@ class Artist:
             if isinstance(event, Caution):
                 yield event
             elif isinstance(event, Drawn):
-                pixels = event.pixels
-                Image.frombytes("RGB", (pixels.width, pixels.height), pixels.rgb).save(path)
+                laid_on(image_of(event.pixels), WHITE).save(path)
 
 
 def of_first(step: int, cautions: Iterable[Caution]) -> Iterator[Caution]:
