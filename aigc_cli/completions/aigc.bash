@@ -37,7 +37,7 @@ _aigc_options() {
         'chat') echo '-m --model --device --dtype --base-url --yes --adapter --temperature --top-p --top-k --min-p --typical-p --repetition-penalty --presence-penalty --frequency-penalty --no-repeat-ngram-size --logit-bias --seed --max-new-tokens --min-new-tokens --stop --truncate --json -q --quiet -v --verbose --traceback -f --file -s --system --load -h --help' ;;
         'complete') echo '-m --model --device --dtype --base-url --yes --adapter --temperature --top-p --top-k --min-p --typical-p --repetition-penalty --presence-penalty --frequency-penalty --no-repeat-ngram-size --logit-bias --seed --max-new-tokens --min-new-tokens --stop --truncate --json -q --quiet -v --verbose --traceback -f --file -s --system --raw --instruct -n -o --output --separator --num-beams --early-stopping --length-penalty -h --help' ;;
         'image') echo '-m --model --device --dtype --adapter --controlnet --vae --embedding --cache --offload --compile --preview-decoder --yes --negative-prompt --width --height --steps --guidance-scale --scheduler --clip-skip --seed --transparent --background --variation --variation-seed --init-image --strength --mask --outpaint --control-image --control-scale --prompts -n --matrix --wildcards --batch-size --skip-bad --score --aesthetic --best-of --draft-steps --keep --min-score -o --output --filename --format --quality --overwrite --no-metadata --grid --webpage --preview --json -q --quiet -v --verbose --traceback --from -h --help' ;;
-        'finetune') echo '-m --model --device --dtype --yes --validation --test --val-split --test-split --raw --instruct --train-on --max-length --packing --skip-bad --method --freeze-layers --train-layers --lora-rank --lora-alpha --lora-dropout --target-modules --from-scratch --vocab-size --continue --optimizer --learning-rate --schedule --warmup --decay --weight-decay --max-grad-norm --label-smoothing --gradient-checkpointing --epochs --max-steps --batch-size --gradient-accumulation-steps --eval-steps --save-steps --keep --early-stopping-patience --seed --samples --metric --metric-samples --max-eval-samples --max-new-tokens -o --output --config --dry-run --resume --overwrite --tensorboard --html --json -q --quiet -v --verbose --traceback -h --help' ;;
+        'finetune') echo '-m --model --device --dtype --yes --validation --test --val-split --test-split --raw --instruct --train-on --max-length --packing --skip-bad --method --freeze-layers --train-layers --lora-rank --lora-alpha --lora-dropout --target-modules --from-scratch --vocab-size --continue --optimizer --learning-rate --schedule --warmup --decay --weight-decay --max-grad-norm --label-smoothing --gradient-checkpointing --epochs --max-steps --batch-size --gradient-accumulation-steps --eval-steps --save-steps --keep --early-stopping-patience --seed --samples --metric --metric-samples --max-eval-samples --max-new-tokens --image --resolution --flip --caption-dropout --train-text-encoder --min-snr-gamma --average --sample-prompt --sample-steps --sample-seed -o --output --config --dry-run --resume --overwrite --tensorboard --html --json -q --quiet -v --verbose --traceback -h --help' ;;
         'show') echo '--json -q --quiet -v --verbose --traceback -h --help' ;;
         'grid') echo '-o --output --json -q --quiet -v --verbose --traceback --columns --cell --captions --no-captions --overwrite -h --help' ;;
         'upscale') echo '-o --output --json -q --quiet -v --verbose --traceback --scale -m --model --tile --device --dtype --overwrite --skip-bad -h --help' ;;
@@ -174,7 +174,7 @@ _aigc_option() {
         'finetune|--from-scratch') kind='text' ;;
         'finetune|--vocab-size') kind='text' ;;
         'finetune|--continue') kind='text' ;;
-        'finetune|--optimizer') kind='words adamw sgd adafactor' ;;
+        'finetune|--optimizer') kind='words adamw muon sgd adafactor' ;;
         'finetune|--learning-rate') kind='text' ;;
         'finetune|--schedule') kind='words cosine linear constant wsd' ;;
         'finetune|--warmup') kind='text' ;;
@@ -196,6 +196,13 @@ _aigc_option() {
         'finetune|--metric-samples') kind='text' ;;
         'finetune|--max-eval-samples') kind='text' ;;
         'finetune|--max-new-tokens') kind='text' ;;
+        'finetune|--resolution') kind='text' ;;
+        'finetune|--caption-dropout') kind='text' ;;
+        'finetune|--min-snr-gamma') kind='text' ;;
+        'finetune|--average') kind='text' ;;
+        'finetune|--sample-prompt') kind='text' ;;
+        'finetune|--sample-steps') kind='text' ;;
+        'finetune|--sample-seed') kind='text' ;;
         'finetune|-o' | 'finetune|--output') kind='text' ;;
         'finetune|--config') kind='file' ;;
         'grid|-o' | 'grid|--output') kind='file' ;;

@@ -244,8 +244,8 @@ _aigc_command_image() {
 
 _aigc_command_finetune() {
     _arguments -s -S \
-        '(-m --model)-m[Built-in name, alias, folder, GGUF file or Hub id.]:model:_aigc_model_names' \
-        '(-m --model)--model=[Built-in name, alias, folder, GGUF file or Hub id.]:model:_aigc_model_names' \
+        '(-m --model)-m[Built-in name, alias, folder, file or Hub id.]:model:_aigc_model_names' \
+        '(-m --model)--model=[Built-in name, alias, folder, file or Hub id.]:model:_aigc_model_names' \
         '(--device)--device=[auto, cpu, cuda, cuda\:N or mps.]:device:(auto cpu cuda mps)' \
         '(--dtype)--dtype=[Number format to compute in; what is trained stays float32.]:dtype:(auto float32 bfloat16 float16)' \
         '(--yes)--yes[Do not ask before a large download.]' \
@@ -259,17 +259,17 @@ _aigc_command_finetune() {
         '(--max-length)--max-length=[Tokens of a row that are kept; the model'\''s context, at most 2048.]:max-length: ' \
         '(--packing)--packing[Several rows in one sequence; none sees another.]' \
         '(--skip-bad)--skip-bad[Leave bad rows out, into rejects.jsonl.]' \
-        '(--method)--method=[Which weights are trained; lora.]:method:(full freeze lora dora qlora)' \
+        '(--method)--method=[Which weights are trained; lora. Of pictures lora or full.]:method:(full freeze lora dora qlora)' \
         '(--freeze-layers)--freeze-layers=[For freeze\: layers to leave as they are\: first\:N, last\:N, 0,2-5.]:freeze-layers: ' \
         '(--train-layers)--train-layers=[For freeze\: layers to train alone\: last\:2.]:train-layers: ' \
         '(--lora-rank)--lora-rank=[Rank of the adapters; 16.]:lora-rank: ' \
-        '(--lora-alpha)--lora-alpha=[Their scale, times the rank; twice the rank.]:lora-alpha: ' \
+        '(--lora-alpha)--lora-alpha=[Their scale, times the rank; twice the rank, of pictures the rank.]:lora-alpha: ' \
         '(--lora-dropout)--lora-dropout=[Dropout before the adapters; 0.]:lora-dropout: ' \
         '(--target-modules)--target-modules=[Matrices that get one\: auto, all-linear, or names such as q_proj,v_proj.]:target-modules: ' \
-        '(--from-scratch)--from-scratch=[Begin with a transformers config; the tokenizer is trained too.]:from-scratch: ' \
+        '(--from-scratch)--from-scratch=[Begin with a transformers config, of pictures a TOML file of all parts; the tokenizer is trained too.]:from-scratch: ' \
         '(--vocab-size)--vocab-size=[Tokens of a tokenizer that is trained.]:vocab-size: ' \
         '(--continue)--continue=[Go on from an earlier result, with new data.]:continue: ' \
-        '(--optimizer)--optimizer=[adamw unless given.]:optimizer:(adamw sgd adafactor)' \
+        '(--optimizer)--optimizer=[adamw unless given.]:optimizer:(adamw muon sgd adafactor)' \
         '(--learning-rate)--learning-rate=[Peak; by method and width of the model unless given, which SGD needs.]:learning-rate: ' \
         '(--schedule)--schedule=[How the rate falls; cosine unless given.]:schedule:(cosine linear constant wsd)' \
         '(--warmup)--warmup=[Share of the steps in which it rises; 0.03.]:warmup: ' \
@@ -287,11 +287,21 @@ _aigc_command_finetune() {
         '(--keep)--keep=[Checkpoints to keep besides the best one; 2.]:keep: ' \
         '(--early-stopping-patience)--early-stopping-patience=[Stop after so many validations without a gain; 0 is off.]:early-stopping-patience: ' \
         '(--seed)--seed=[Of new weights, order and dropout; 0.]:seed: ' \
-        '(--samples)--samples=[Prompts that base and tuned answer, side by side; 3.]:samples: ' \
+        '(--samples)--samples=[Prompts that base and tuned answer, side by side; 3. Of pictures captions that they draw; 4.]:samples: ' \
         '*--metric=[Also measure the answers; repeatable.]:metric:(exact-match bleu chrf rouge-l accuracy)' \
         '(--metric-samples)--metric-samples=[Rows whose answers are measured; 100.]:metric-samples: ' \
-        '(--max-eval-samples)--max-eval-samples=[Rows that a loss is taken over; 1000.]:max-eval-samples: ' \
+        '(--max-eval-samples)--max-eval-samples=[Rows that a loss is taken over; 1000, pictures 200.]:max-eval-samples: ' \
         '(--max-new-tokens)--max-new-tokens=[Length of an answer; 200.]:max-new-tokens: ' \
+        '(--image)--image[Train an image model on pictures with captions.]' \
+        '(--resolution)--resolution=[Side of the square whose area pictures are brought to; the model'\''s own.]:resolution: ' \
+        '(--flip)--flip[Also learn mirror images, unless a caption names a side or a text.]' \
+        '(--caption-dropout)--caption-dropout=[Share of the times without the caption, for guidance; 0.1.]:caption-dropout: ' \
+        '(--train-text-encoder)--train-text-encoder[Train the text encoders too.]' \
+        '(--min-snr-gamma)--min-snr-gamma=[Weigh easy levels of noise less (min-SNR); 5 is usual.]:min-snr-gamma: ' \
+        '(--average)--average=[Keep an average of the weights, such as 0.999.]:average: ' \
+        '*--sample-prompt=[Draw this at every validation; repeatable.]:sample-prompt: ' \
+        '(--sample-steps)--sample-steps=[Steps of such a picture; 20.]:sample-steps: ' \
+        '(--sample-seed)--sample-seed=[Seed of the first of them; 0.]:sample-seed: ' \
         '(-o --output)-o[Folder of the run and its result.]:output: ' \
         '(-o --output)--output=[Folder of the run and its result.]:output: ' \
         '(--config)--config=[A TOML file with options by their names; flags go before it.]:config:_files' \

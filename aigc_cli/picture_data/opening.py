@@ -94,13 +94,17 @@ def changes_of(file: ImageFile.ImageFile) -> Iterator[str]:
 def cut_out(image: Image.Image, cell: Cell | None) -> Image.Image:
     """A picture of its own. Raises: BadRowError for a cell that does not lie on the sheet."""
     if cell is None:
-        return image
+        return without_idle_alpha(image)
     right, bottom = cell.left + cell.width, cell.top + cell.height
     if right > image.width or bottom > image.height:
         where = f"{cell.width} x {cell.height} pixels at {cell.left}, {cell.top}"
         raise BadRowError(f"the cell ({where}) lies outside the sheet, which has {image.width} x {image.height}")
-    part = image.crop((cell.left, cell.top, right, bottom))
-    return part.convert("RGB") if part.mode == "RGBA" and is_opaque(part) else part
+    return without_idle_alpha(image.crop((cell.left, cell.top, right, bottom)))
+
+
+def without_idle_alpha(image: Image.Image) -> Image.Image:
+    """In RGB where nothing can be seen through."""
+    return image.convert("RGB") if image.mode == "RGBA" and is_opaque(image) else image
 
 
 def pixel_digest(image: Image.Image) -> bytes:
