@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from aigc_cli.backends.train.image.job import ImageJob
 from aigc_cli.backends.train.image.objective import LearnedPicture
 from tests.backends.image.tiny_pipelines import stable_diffusion
+from tests.backends.train.image.tiny_blueprint import TABLES
 from tests.commands.finetuning import FLOAT32, finetune, logged, losses
 from tests.conftest import Result
 
@@ -100,6 +101,24 @@ def test_a_whole_model_draws_at_once_and_is_shown_for_what_it_is(run: Run, base:
     assert drawn(tmp_path / "before") != drawn(tmp_path / "after")
     assert run("models", "show", mine, "--json").events[0]["architecture"] == "StableDiffusionPipeline"
     assert DiffusionPipeline.from_pretrained(mine).components.keys() >= {"unet", "vae"}  # type: ignore[no-untyped-call]
+
+
+def test_a_pipeline_from_one_file_draws_at_once_with_what_can_be_seen_through(run: Run, pictures: Path, tmp_path: Path) -> None:
+    """A dry run trains nothing of it, neither the autoencoder."""
+    recipe = tmp_path / "新.toml"
+    options = (
+        f'image = true\nfrom-scratch = "{recipe}"\ndata = "{pictures}"\nmax-steps = 2\nbatch-size = 4\nsamples = 1\nsample-steps = 2\n'
+    )
+    recipe.write_text(options + TABLES, "utf-8")
+    tried = run("finetune", "--config", recipe, "--dry-run", *FLOAT32)
+    assert tried.status == 0, tried.stderr
+    assert "3 steps of training the autoencoder come before" in tried.stderr
+    assert "psnr" not in tried.stderr
+    made = finetune("--config", recipe, "-o", tmp_path / "made", *FLOAT32)
+    assert "psnr_alpha" in made.stderr
+    assert run("image", "一只猫", "-m", tmp_path / "made", "-o", tmp_path / "out", "--steps", "2", "--transparent", *FLOAT32).status == 0
+    [path] = (tmp_path / "out").glob("*.png")
+    assert (Image.open(path).mode, Image.open(path).size) == ("RGBA", (16, 16))
 
 
 @pytest.mark.slow

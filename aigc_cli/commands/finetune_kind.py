@@ -88,6 +88,9 @@ class Kind(Protocol):
     def open(self, source: ModelSource, order: Order) -> Trainer:
         """No weights are read yet."""
 
+    def rehearse(self, trainer: Any, dataset: Any, folder: Path) -> Generator[Event, None, PreparedRun]:
+        """Prepares a run that will not be made, without what would itself be training."""
+
     def files(self, dataset: Any) -> tuple[DataFile, ...]:
         """What the data were read from."""
 

@@ -64,6 +64,10 @@ class Pictures:
 
         return open_image_trainer(source, EngineOptions(device=order.device, dtype=order.dtype), of_pictures(order.request))
 
+    def rehearse(self, trainer: ImageTrainer, dataset: PictureDataset, folder: Path) -> Generator[Event, None, PreparedImageRun]:
+        prepared = yield from trainer.prepare(dataset, folder, trains_autoencoder=False)
+        return prepared
+
     def files(self, dataset: PictureDataset) -> tuple[run_record.DataFile, ...]:
         return tuple(run_record.DataFile(file.path, file.sha256, file.split) for file in dataset.files)
 

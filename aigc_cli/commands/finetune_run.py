@@ -38,7 +38,7 @@ def dry_run(order: Order) -> Generator[Event, None, Preflight]:
         run = RunFolder(Path(name))
         dataset = yield from checked_data(order, kind, run, rejects=None)
         trainer = yield from open_trainer(order, kind)
-        prepared = yield from trainer.prepare(dataset, run.data)
+        prepared = yield from kind.rehearse(trainer, dataset, run.data)
         preflight = prepared.preflight(kind.facts(dataset, prepared))
         if preflight.fits is False:
             return preflight

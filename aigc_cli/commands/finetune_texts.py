@@ -77,6 +77,10 @@ class Texts:
 
         return open_trainer(source, EngineOptions(device=order.device, dtype=order.dtype), of_texts(order.request))
 
+    def rehearse(self, trainer: TextTrainer, dataset: Dataset, folder: Path) -> Generator[Event, None, PreparedRun]:
+        prepared = yield from trainer.prepare(dataset, folder)
+        return prepared
+
     def files(self, dataset: Dataset) -> tuple[run_record.DataFile, ...]:
         return tuple(run_record.DataFile(file.path, file.sha256, split) for split, files in dataset.files.items() for file in files)
 

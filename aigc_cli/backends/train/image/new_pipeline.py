@@ -22,12 +22,13 @@ DONE = "complete"  # a file beside the tokenizer's, written last
 
 
 def build_pipeline(
-    blueprint: Blueprint, dataset: PictureDataset, folder: Path, seed: int, placement: Placement
+    blueprint: Blueprint, dataset: PictureDataset, folder: Path, seed: int, placement: Placement | None
 ) -> Generator[Event, None, Any]:
     """The same data and seed give the same pipeline, in float32 on the CPU, with nothing drawn from torch's own generator.
 
     folder: keeps the tokenizer, and the autoencoder's checkpoints and weights, so that a run that was killed goes on from there,
-    and a finished one is read.  placement: where the autoencoder is trained, and in what.
+    and a finished one is read.  placement: where the autoencoder is trained, and in what; None
+    leaves it as random as the rest, for an estimate, and says so.
     Raises: UsageError, AigcError.
     """
     tokenizer = yield from open_tokenizer(dataset, blueprint.tokenizer, folder / "tokenizer")
@@ -35,7 +36,10 @@ def build_pipeline(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         parts = make_parts(blueprint.parts, CaptionTokenizer(len(tokenizer), blueprint.tokenizer.max_length), vae)
-    if vae is None:
+    if vae is None and placement is None:
+        steps = blueprint.autoencoder_training.steps
+        yield Caution(message=f"{steps:,} steps of training the autoencoder come before, and are not counted in the time")
+    elif vae is None and placement:
         yield from trained_autoencoder(parts, blueprint.autoencoder_training, dataset, folder / "autoencoder", seed, placement)
     for part in (parts.text_encoder, parts.vae, parts.unet):
         part.eval()

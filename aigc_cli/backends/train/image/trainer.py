@@ -47,13 +47,16 @@ class ImageTrainer:
         self.base = Base(source, placement, blueprint, "float32" if blueprint else stored_dtype(source))
         self.request = request
 
-    def prepare(self, dataset: PictureDataset, folder: Path) -> Generator[Event, None, PreparedImageRun]:
+    def prepare(
+        self, dataset: PictureDataset, folder: Path, *, trains_autoencoder: bool = True
+    ) -> Generator[Event, None, PreparedImageRun]:
         """Loads the pipeline and encodes the pictures into `folder`, or finds there what an earlier start made.
 
+        trains_autoencoder: of a new pipeline; without, all takes as long and as much as it would, and is good for nothing else.
         Raises: UsageError for a pipeline that cannot be trained; ModelError, OutOfMemoryError, AigcError for a disk that is too small.
         """
         request, placement = self.request, self.base.placement
-        pipeline = yield from self._open_pipeline(dataset, folder)
+        pipeline = yield from self._open_pipeline(dataset, folder, trains_autoencoder)
         family, noising = open_family(pipeline), noising_of(pipeline.scheduler, request.diffusion)
         resolution, cautions = settled_resolution(request.data.resolution, family.resolution, family.multiple)
         yield from cautions
@@ -61,9 +64,10 @@ class ImageTrainer:
         data = yield from prepare_pictures(dataset, family, request, resolution, folder, placement.device)
         return PreparedImageRun(self.base, request, family, noising, trainable, data, self._plan(data), resolution)
 
-    def _open_pipeline(self, dataset: PictureDataset, folder: Path) -> Generator[Event, None, Any]:
+    def _open_pipeline(self, dataset: PictureDataset, folder: Path, trains_autoencoder: bool) -> Generator[Event, None, Any]:
         if self.base.blueprint:
-            made = yield from build_pipeline(self.base.blueprint, dataset, folder / "pipeline", self.request.seed, self.base.placement)
+            placement = self.base.placement if trains_autoencoder else None
+            made = yield from build_pipeline(self.base.blueprint, dataset, folder / "pipeline", self.request.seed, placement)
             return settled(made, self.base.placement.device)
         yield Progress(phase="loading the model", done=0, unit="")
         return load_base(self.base, is_adapter=self.request.tuning.is_adapter)
