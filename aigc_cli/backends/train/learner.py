@@ -10,6 +10,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import GradientAccumulationPlugin
 
 from aigc_cli.backends.device import Placement
+from aigc_cli.backends.train.attention import fast_attention
 from aigc_cli.backends.train.averaging import Average
 from aigc_cli.backends.train.job import Request
 from aigc_cli.backends.train.master_weights import MasterWeights
@@ -49,6 +50,7 @@ class Learner(Generic[Goal]):
             self.optimizer,
             self.accelerator,
             device=placement.device,
+            attention=fast_attention(placement, recomputes=request.optimization.gradient_checkpointing),
             micro_batch=request.pace.batch_size,
             max_grad_norm=request.optimization.max_grad_norm,
         )

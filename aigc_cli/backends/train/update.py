@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,8 +39,8 @@ class Update:
 class Updater:
     """Everything an update needs, in place.
 
-    accelerator: scales float16's loss.  micro_batch: rows that run together; halved, for
-    good, whenever memory does not suffice.
+    accelerator: scales float16's loss.  attention: chooses its kernels, in the forward pass.  micro_batch: rows that run
+    together; halved, for good, whenever memory does not suffice.
     """
 
     def __init__(
@@ -50,11 +51,13 @@ class Updater:
         accelerator: Accelerator,
         *,
         device: str,
+        attention: AbstractContextManager[object],
         micro_batch: int,
         max_grad_norm: float,
     ) -> None:
         self.objective, self.masters, self.optimizer, self.accelerator = objective, masters, optimizer, accelerator
-        self.device, self.micro_batch, self.max_grad_norm = device, micro_batch, max_grad_norm
+        self.device, self.attention = device, attention
+        self.micro_batch, self.max_grad_norm = micro_batch, max_grad_norm
 
     def update(self, rows: Sequence[Any], learning_rate: float, should_stop: Callable[[], bool]) -> Update:
         """Learns from the rows of one step, all weighing the same, however they are cut into micro-batches.
@@ -86,7 +89,7 @@ class Updater:
             if should_stop():
                 raise Abandoned
             with memory_errors(self.device, self.objective.to_save_memory):
-                with self.accelerator.autocast():
+                with self.accelerator.autocast(), self.attention:
                     loss = self.objective.loss(rows[begin : begin + self.micro_batch]) / weight
                 self.accelerator.backward(loss)
                 total += loss.item()
