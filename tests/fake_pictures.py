@@ -37,7 +37,10 @@ class FakeImageTrainer:
         placement = SimpleNamespace(device="cpu", dtype="float32" if options.dtype == "auto" else options.dtype)
         self.base, self.request = SimpleNamespace(source=source, placement=placement), request
 
-    def prepare(self, dataset: PictureDataset, folder: Path, *, trains_autoencoder: bool = True) -> Generator[Event, None, FakePreparedRun]:
+    def first_part(self, dataset: PictureDataset, folder: Path) -> Generator[Event, None, None]:
+        yield from ()
+
+    def prepare(self, dataset: PictureDataset, folder: Path) -> Generator[Event, None, FakePreparedRun]:
         yield from ()
         folder.mkdir(exist_ok=True)
         (folder / "latents.bin").write_bytes(b"latents")

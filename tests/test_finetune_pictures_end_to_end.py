@@ -115,7 +115,7 @@ def test_a_pipeline_from_one_file_draws_at_once_with_what_can_be_seen_through(ru
     assert "3 steps of training the autoencoder come before" in tried.stderr
     assert "psnr" not in tried.stderr
     made = finetune("--config", recipe, "-o", tmp_path / "made", *FLOAT32)
-    assert "psnr_alpha" in made.stderr
+    assert "dB of transparency" in made.stderr
     assert run("image", "一只猫", "-m", tmp_path / "made", "-o", tmp_path / "out", "--steps", "2", "--transparent", *FLOAT32).status == 0
     [path] = (tmp_path / "out").glob("*.png")
     assert (Image.open(path).mode, Image.open(path).size) == ("RGBA", (16, 16))

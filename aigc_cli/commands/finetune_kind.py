@@ -11,6 +11,7 @@ from aigc_cli.core.engine import ModelSource
 from aigc_cli.core.events import Event, Planned
 from aigc_cli.core.finetune_image import ImageFinetuneRequest
 from aigc_cli.core.training_request import TrainingRequest
+from aigc_cli.store.blueprint import Tables
 from aigc_cli.store.checkpoints import Found
 from aigc_cli.store.run_folder import RunFolder
 from aigc_cli.store.run_record import DataFile
@@ -41,6 +42,19 @@ class LoadedRun(Protocol):
         """Measures, trains, and measures again."""
 
     def write_result(self, folder: Path) -> None: ...
+
+
+class FirstPart(Protocol):
+    """A part of the model that is trained by itself before the rest. split: see TrainStep.  checkpoints: the folder of its own."""
+
+    @property
+    def split(self) -> str: ...
+
+    @property
+    def checkpoints(self) -> Path: ...
+
+    def train(self, resume_from: Found | None, should_stop: Callable[[], bool]) -> Generator[Event, None, Outcome]:
+        """To the end, unless the outcome is "interrupted"."""
 
 
 class PreparedRun(Protocol):
@@ -88,14 +102,17 @@ class Kind(Protocol):
     def open(self, source: ModelSource, order: Order) -> Trainer:
         """No weights are read yet."""
 
-    def rehearse(self, trainer: Any, dataset: Any, folder: Path) -> Generator[Event, None, PreparedRun]:
-        """Prepares a run that will not be made, without what would itself be training."""
+    def first_part(self, trainer: Any, dataset: Any, folder: Path) -> Generator[Event, None, FirstPart | None]:
+        """What must be trained before the trainer can `prepare`; None where nothing must, or it was by an earlier start."""
 
     def files(self, dataset: Any) -> tuple[DataFile, ...]:
         """What the data were read from."""
 
     def fingerprint(self, request: TrainingRequest, source: ModelSource) -> str:
         """Of all the files that training begins with but the data."""
+
+    def blueprint(self, request: TrainingRequest) -> Tables:
+        """What the file with the tables of a new pipeline says; empty where there is none, or its bytes count."""
 
     def facts(self, dataset: Any, prepared: Any) -> DataFacts | PictureFacts:
         """What the check and the preparation found, in one."""

@@ -92,6 +92,9 @@ class DataOptions:
     skip_bad: Annotated[bool | None, typer.Option("--skip-bad", help="Leave bad rows out, into rejects.jsonl.", rich_help_panel=DATA)] = (
         None
     )
+    mix: Annotated[
+        bool | None, typer.Option("--mix", help="Learn rows of several formats together, such as texts and chats.", rich_help_panel=DATA)
+    ] = None
 
 
 @dataclass
@@ -117,7 +120,7 @@ class MethodOptions:
         str | None,
         typer.Option(
             metavar="CONFIG",
-            help="Begin with a transformers config, of pictures a TOML file of all parts; the tokenizer is trained too.",
+            help="Begin with a transformers config, or TOML that describes all parts; the tokenizer is trained too.",
             rich_help_panel=METHOD,
         ),
     ] = None

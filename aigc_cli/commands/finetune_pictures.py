@@ -17,11 +17,13 @@ from aigc_cli.core.sample import Split
 from aigc_cli.core.training_request import TrainingRequest
 from aigc_cli.models.kinds import refuse_other_modality
 from aigc_cli.store import run_record
+from aigc_cli.store.blueprint import Tables, canonical, existing_autoencoder, read_tables
 from aigc_cli.store.run_folder import RunFolder
 from aigc_cli.training.data_facts import Bucket, DataFile, PictureFacts, PictureSplit
 from aigc_cli.training.preflight import Preflight
 
 if TYPE_CHECKING:
+    from aigc_cli.backends.train.image.autoencoder_run import AutoencoderRun
     from aigc_cli.backends.train.image.loaded_run import LoadedImageRun
     from aigc_cli.backends.train.image.prepared_run import PreparedImageRun
     from aigc_cli.backends.train.image.trainer import ImageTrainer
@@ -64,18 +66,24 @@ class Pictures:
 
         return open_image_trainer(source, EngineOptions(device=order.device, dtype=order.dtype), of_pictures(order.request))
 
-    def rehearse(self, trainer: ImageTrainer, dataset: PictureDataset, folder: Path) -> Generator[Event, None, PreparedImageRun]:
-        prepared = yield from trainer.prepare(dataset, folder, trains_autoencoder=False)
-        return prepared
+    def first_part(self, trainer: ImageTrainer, dataset: PictureDataset, folder: Path) -> Generator[Event, None, AutoencoderRun | None]:
+        return (yield from trainer.first_part(dataset, folder))
 
     def files(self, dataset: PictureDataset) -> tuple[run_record.DataFile, ...]:
         return tuple(run_record.DataFile(file.path, file.sha256, file.split) for file in dataset.files)
 
     def fingerprint(self, request: TrainingRequest, source: ModelSource) -> str:
-        from aigc_cli.models.fingerprint import fingerprint, fingerprint_path
+        from aigc_cli.models.fingerprint import digest, fingerprint, fingerprint_path
 
-        blueprint = of_pictures(request).tuning.from_scratch
-        return fingerprint_path(Path(blueprint)) if blueprint else fingerprint(source)
+        tables = self.blueprint(request)
+        if not tables:
+            return fingerprint(source)
+        existing = existing_autoencoder(tables)
+        return digest("blueprint", canonical(tables), *([fingerprint_path(existing)] if existing else []))
+
+    def blueprint(self, request: TrainingRequest) -> Tables:
+        path = of_pictures(request).tuning.from_scratch
+        return read_tables(Path(path)) if path else {}
 
     def facts(self, dataset: PictureDataset, prepared: PreparedImageRun) -> PictureFacts:
         found = prepared.data.statistics

@@ -30,6 +30,7 @@ def make_record(order: Order, kind: Kind, dataset: Any, base: Base) -> RunRecord
         files=kind.files(dataset),
         revision=base.source.revision,
         fingerprint=kind.fingerprint(order.request, base.source),
+        blueprint=kind.blueprint(order.request),
         device=base.placement.device,
         dtype=base.placement.dtype,
         versions=versions(order.request),

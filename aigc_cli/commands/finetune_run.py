@@ -5,28 +5,35 @@ from __future__ import annotations
 import dataclasses
 import os
 import tempfile
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aigc_cli.commands.finetune_kind import Kind, LoadedRun, Trainer, kind_of
 from aigc_cli.commands.finetune_order import Order
 from aigc_cli.commands.finetune_record import make_record, versions
-from aigc_cli.core.errors import AigcError, DiskFullError, UsageError
-from aigc_cli.core.events import Caution, Checkpoint, Done, Event, Progress
+from aigc_cli.commands.finetune_stages import (
+    TO_RESUME,
+    before_first_step,
+    forgetting,
+    newest_checkpoint,
+    room_wanted,
+    stopped,
+    train_first_part,
+    watched,
+)
+from aigc_cli.core.errors import UsageError
+from aigc_cli.core.events import Caution, Done, Event, Progress
 from aigc_cli.core.extras import extra
-from aigc_cli.signals import Terminated, deferred, leaving_at_once
-from aigc_cli.store import checkpoints, run_record
-from aigc_cli.store.durable import met_full_disk
-from aigc_cli.store.event_log import logged, read_events, rewind
-from aigc_cli.store.run_folder import RunFolder, begin, claim, install, make_way, remove_replaced, withdraw
+from aigc_cli.signals import deferred, leaving_at_once
+from aigc_cli.store import run_record
+from aigc_cli.store.event_log import read_events
+from aigc_cli.store.run_folder import RunFolder, begin, claim, install, make_way, remove_replaced
 from aigc_cli.training.preflight import Preflight
 
 if TYPE_CHECKING:
     from aigc_cli.backends.train.run import Outcome
-
-TO_RESUME = "make room, then run the command again with --resume"
 
 
 def dry_run(order: Order) -> Generator[Event, None, Preflight]:
@@ -38,7 +45,7 @@ def dry_run(order: Order) -> Generator[Event, None, Preflight]:
         run = RunFolder(Path(name))
         dataset = yield from checked_data(order, kind, run, rejects=None)
         trainer = yield from open_trainer(order, kind)
-        prepared = yield from kind.rehearse(trainer, dataset, run.data)
+        prepared = yield from trainer.prepare(dataset, run.data)
         preflight = prepared.preflight(kind.facts(dataset, prepared))
         if preflight.fits is False:
             return preflight
@@ -65,30 +72,38 @@ def train(order: Order) -> Generator[Event, None, None]:
         dataset = yield from checked_data(order, kind, run, run.rejects)
         trainer = yield from open_trainer(order, kind)
         yield from start(order, kind, run, dataset, trainer)
-        go_on = f"go on with: aigc finetune --resume -o {run.path}"
         with forgetting(order, run):
-            try:
-                prepared = yield from trainer.prepare(dataset, run.data)
-            except (KeyboardInterrupt, Terminated):
-                kept = f"; the run before it is kept in {run.replaced} until then" if run.is_replacing else ""
-                yield Caution(message=f"stopped before the first step; {go_on}{kept}")
-                raise
-            stack.callback(prepared.data.close)
-            preflight = prepared.preflight(kind.facts(dataset, prepared))
-            yield kind.planned(preflight)
-            prepared.refuse_misfit()
-            yield from kind.inherit(order.request, run)
-            yield Progress(phase="loading the model", done=0, unit="")
-            with leaving_at_once():
-                loaded = yield from prepared.load()
+            first = yield from before_first_step(run, kind.first_part(trainer, dataset, run.data))
+        if first:
+            yield from train_first_part(order, run, first)
+        with forgetting(order, run, has_begun=first is not None):
+            stage = make_ready(order, kind, run, dataset, trainer, stack)
+            preflight, loaded = yield from before_first_step(run, stage, first)
+        remove_replaced(run)
         pending = stack.enter_context(deferred())
         stack.enter_context(room_wanted(run, TO_RESUME))
-        outcome = yield from watched(order, run, loaded, lambda: pending.number is not None)
+        found = yield from newest_checkpoint(order, run.checkpoints)
+        steps = loaded.train(run.checkpoints, found, run.data, lambda: pending.number is not None)
+        outcome = yield from watched(order, run, found, steps)
         if outcome.finish_reason == "interrupted":
-            run_record.set_status(run.path, "stopped")
-            yield Caution(message=f"stopped, with all that was done saved; {go_on}")
+            yield from stopped(run)
             pending.raise_pending()
         yield from finish(order, kind, run, loaded, preflight, outcome)
+
+
+def make_ready(
+    order: Order, kind: Kind, run: RunFolder, dataset: Any, trainer: Trainer, stack: ExitStack
+) -> Generator[Event, None, tuple[Preflight, LoadedRun]]:
+    """stack: closes what stays open while training goes on. Raises: OutOfMemoryError for a run that cannot fit, and others."""
+    prepared = yield from trainer.prepare(dataset, run.data)
+    stack.callback(prepared.data.close)
+    preflight = prepared.preflight(kind.facts(dataset, prepared))
+    yield kind.planned(preflight)
+    prepared.refuse_misfit()
+    yield from kind.inherit(order.request, run)
+    yield Progress(phase="loading the model", done=0, unit="")
+    with leaving_at_once():
+        return preflight, (yield from prepared.load())
 
 
 def require_extras(order: Order) -> None:
@@ -142,56 +157,6 @@ def start(order: Order, kind: Kind, run: RunFolder, dataset: Any, trainer: Train
     for change in run_record.version_changes(old, record):
         yield Caution(message=f"{change}: the rest of the run may differ in its last digits")
     run_record.write_record(run.path, dataclasses.replace(record, created=old.created, made=old.made))
-
-
-@contextmanager
-def forgetting(order: Order, run: RunFolder) -> Iterator[None]:
-    """A new run that is refused before its first step was none: the folder is as it was, and free for another try."""
-    try:
-        with room_wanted(run, TO_RESUME if order.resume else "make room, or choose another -o"):
-            yield
-    except DiskFullError:
-        raise
-    except AigcError:
-        if not order.resume:
-            withdraw(run)
-        raise
-    remove_replaced(run)
-
-
-@contextmanager
-def room_wanted(run: RunFolder, hint: str) -> Iterator[None]:
-    """Raises: AigcError in place of the OSError of a full disk."""
-    try:
-        yield
-    except OSError as error:
-        if met_full_disk(error, run.path):
-            raise AigcError(f"no room is left in {run.path}", hint) from error
-        raise
-
-
-def watched(order: Order, run: RunFolder, loaded: LoadedRun, should_stop: Any) -> Generator[Event, None, Outcome]:
-    """Training, its events written to the log on their way."""
-    found = checkpoints.newest(run.checkpoints) if order.resume else None
-    for path, flaw in found.passed_over if found else ():
-        yield Caution(message=f"{path} is damaged ({flaw}): the checkpoint before it is taken")
-    rewind(run.log, Checkpoint(step=found.step, path=str(found.path), best=found.best) if found else None)
-    outcome: list[Outcome] = []
-
-    def training() -> Generator[Event, None, None]:
-        outcome.append((yield from loaded.train(run.checkpoints, found, run.data, should_stop)))
-
-    steps = training()
-    events: Iterable[Event] = steps
-    if order.tensorboard:
-        from aigc_cli.render.tensorboard import with_tensorboard
-
-        events = with_tensorboard(events, run.path / "tensorboard")
-    try:
-        yield from logged(events, run.log)
-    except OSError as error:
-        steps.throw(error)  # merely closed, it would save a step that the log does not know
-    return outcome[0]
 
 
 def finish(order: Order, kind: Kind, run: RunFolder, loaded: LoadedRun, preflight: Preflight, outcome: Outcome) -> Iterator[Event]:

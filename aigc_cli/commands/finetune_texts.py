@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from collections.abc import Generator, Iterator
@@ -19,7 +20,9 @@ from aigc_cli.data.check import check
 from aigc_cli.data.dataset import Dataset
 from aigc_cli.data.spool import spool
 from aigc_cli.models.kinds import refuse_other_modality
+from aigc_cli.picture_data.find import only_pictures
 from aigc_cli.store import run_record
+from aigc_cli.store.blueprint import Tables
 from aigc_cli.store.earlier import carry_over
 from aigc_cli.store.fingerprint import fingerprint
 from aigc_cli.store.run_folder import STDIN, RunFolder, make_way
@@ -43,6 +46,7 @@ class Texts:
     def check(self, order: Order, run: RunFolder, rejects: Path | None) -> Generator[Event, None, Dataset]:
         """run: in its folder is kept what comes from stdin, for the second pass and for a resume."""
         request = of_texts(order.request)
+        refuse_pictures(request.data.paths)
         paths = [str(stdin_file(run, order.resume)) if path == "-" else path for path in request.data.paths]
         dataset = yield from check(
             paths,
@@ -51,6 +55,7 @@ class Texts:
             val_split=request.data.val_split,
             test_split=request.data.test_split,
             skip_bad=request.data.skip_bad,
+            mix=request.data.mix,
             rejects=rejects,
         )
         yield from check_proof(request, dataset)
@@ -77,9 +82,8 @@ class Texts:
 
         return open_trainer(source, EngineOptions(device=order.device, dtype=order.dtype), of_texts(order.request))
 
-    def rehearse(self, trainer: TextTrainer, dataset: Dataset, folder: Path) -> Generator[Event, None, PreparedRun]:
-        prepared = yield from trainer.prepare(dataset, folder)
-        return prepared
+    def first_part(self, trainer: TextTrainer, dataset: Dataset, folder: Path) -> Generator[Event, None, None]:
+        yield from ()
 
     def files(self, dataset: Dataset) -> tuple[run_record.DataFile, ...]:
         return tuple(run_record.DataFile(file.path, file.sha256, split) for split, files in dataset.files.items() for file in files)
@@ -88,6 +92,9 @@ class Texts:
         tuning = of_texts(request).tuning
         begun_with = [Path(name) for name in (tuning.from_scratch, tuning.continue_from) if name]
         return fingerprint(*begun_with, *([source.path] if source.path else []))
+
+    def blueprint(self, request: TrainingRequest) -> Tables:
+        return {}
 
     def facts(self, dataset: Dataset, prepared: PreparedRun) -> DataFacts:
         statistics = prepared.data.statistics
@@ -102,7 +109,7 @@ class Texts:
                 cast(Split, split): SplitFacts(rows=found.rows, tokens=found.tokens, trained_tokens=found.trained_tokens)
                 for split, found in statistics.splits.items()
             },
-            row_format=dataset.row_format,
+            row_format=" and ".join(dataset.formats),
             max_length=prepared.max_length,
             cut=statistics.cut_rows,
             in_pieces=statistics.split_rows,
@@ -136,6 +143,14 @@ def of_texts(request: TrainingRequest) -> FinetuneRequest:
     return request
 
 
+def refuse_pictures(paths: tuple[str, ...]) -> None:
+    """Raises: UsageError where a language model would learn nothing, or nothing but captions."""
+    if folder := only_pictures(paths):
+        command = f"aigc finetune {shlex.quote(str(folder))} --image -m MODEL -o FOLDER"
+        hint = f"learn from them: {command}; or name their captions' files, as texts"
+        raise UsageError(f"{folder} holds pictures, and without --image only texts are learnt", hint)
+
+
 def stdin_file(run: RunFolder, resume: bool) -> Path:
     """What came from stdin: now, or when the run was begun."""
     kept = sorted(run.path.glob(STDIN))
@@ -149,7 +164,7 @@ def stdin_file(run: RunFolder, resume: bool) -> Path:
 
 def check_proof(request: FinetuneRequest, dataset: Dataset) -> Iterator[Event]:
     """Raises: UsageError for a metric that there is nothing to measure on."""
-    if request.proof.metrics and (dataset.row_format == "text" or not dataset.counts["validation"] + dataset.counts["test"]):
+    if request.proof.metrics and (dataset.formats == ("text",) or not dataset.counts["validation"] + dataset.counts["test"]):
         message = f"--metric {request.proof.metrics[0]} measures answers, and no row that is kept back asks for one"
         raise UsageError(message, "leave it out, or keep back rows with prompts: --val-split, --validation or --test")
     if request.pace.early_stopping_patience and not dataset.counts["validation"]:

@@ -259,6 +259,7 @@ _aigc_command_finetune() {
         '(--max-length)--max-length=[Tokens of a row that are kept; the model'\''s context, at most 2048.]:max-length: ' \
         '(--packing)--packing[Several rows in one sequence; none sees another.]' \
         '(--skip-bad)--skip-bad[Leave bad rows out, into rejects.jsonl.]' \
+        '(--mix)--mix[Learn rows of several formats together, such as texts and chats.]' \
         '(--method)--method=[Which weights are trained; lora. Of pictures lora or full.]:method:(full freeze lora dora qlora)' \
         '(--freeze-layers)--freeze-layers=[For freeze\: layers to leave as they are\: first\:N, last\:N, 0,2-5.]:freeze-layers: ' \
         '(--train-layers)--train-layers=[For freeze\: layers to train alone\: last\:2.]:train-layers: ' \
@@ -266,7 +267,7 @@ _aigc_command_finetune() {
         '(--lora-alpha)--lora-alpha=[Their scale, times the rank; twice the rank, of pictures the rank.]:lora-alpha: ' \
         '(--lora-dropout)--lora-dropout=[Dropout before the adapters; 0.]:lora-dropout: ' \
         '(--target-modules)--target-modules=[Matrices that get one\: auto, all-linear, or names such as q_proj,v_proj.]:target-modules: ' \
-        '(--from-scratch)--from-scratch=[Begin with a transformers config, of pictures a TOML file of all parts; the tokenizer is trained too.]:from-scratch: ' \
+        '(--from-scratch)--from-scratch=[Begin with a transformers config, or TOML that describes all parts; the tokenizer is trained too.]:from-scratch: ' \
         '(--vocab-size)--vocab-size=[Tokens of a tokenizer that is trained.]:vocab-size: ' \
         '(--continue)--continue=[Go on from an earlier result, with new data.]:continue: ' \
         '(--optimizer)--optimizer=[adamw unless given.]:optimizer:(adamw muon sgd adafactor)' \

@@ -127,6 +127,7 @@ class TrainStep(Event):
     loss: mean over the step: of its trained tokens, in nats, or of its pictures.  samples: of this step.
     tokens, pictures: all that training has seen so far, padding not counted; one of the two.
     tokens_per_second, pictures_per_second: since training began or was resumed, evaluation not counted.
+    split: of a part of the model that is trained by itself, before the rest ("autoencoder"); its steps have numbers of their own.
     """
 
     event: ClassVar[str] = "train_step"
@@ -142,11 +143,15 @@ class TrainStep(Event):
     pictures: int | None = None
     pictures_per_second: float | None = None
     peak_memory: int | None = None
+    split: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation(Event):
-    """A figure measured on `split` ("validation", "test", "earlier") with the weights of `step`; 0 is before training."""
+    """A figure measured on `split` with the weights of `step`; 0 is before training.
+
+    split: "validation", "test", "earlier", or as in TrainStep.
+    """
 
     event: ClassVar[str] = "eval"
     name: str
@@ -159,12 +164,16 @@ class Evaluation(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint(Event):
-    """All that is needed to go on from `step` lies in the folder `path`. best: no evaluation was better so far."""
+    """All that is needed to go on from `step` lies in the folder `path`. best: no evaluation was better so far.
+
+    split: as in TrainStep.
+    """
 
     event: ClassVar[str] = "checkpoint"
     step: int
     path: str
     best: bool
+    split: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

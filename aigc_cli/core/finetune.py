@@ -30,6 +30,7 @@ class DataChoice:
     train_on: "completion" trains on answers alone, "all" on prompts too.
     max_length: tokens of a row that are kept, None for the model's context, at most 2048.
     packing: several rows end to end in one sequence, none of which sees another.
+    mix: rows of several formats, such as texts and conversations, are learnt together.
     """
 
     paths: tuple[str, ...]
@@ -42,6 +43,7 @@ class DataChoice:
     max_length: int | None = None
     packing: bool = False
     skip_bad: bool = False
+    mix: bool = False
 
     def __post_init__(self) -> None:
         if not self.paths:

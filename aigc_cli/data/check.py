@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.events import Caution, Event
-from aigc_cli.core.sample import RowFormat
+from aigc_cli.core.sample import RowFormat, Split
 from aigc_cli.data.bad_rows import bad_rows_error, left_out_caution
 from aigc_cli.data.dataset import CheckedFile, Dataset
 from aigc_cli.data.find import find_files
@@ -18,6 +19,8 @@ from aigc_cli.data.split import SplitRule
 from aigc_cli.data.survey import Survey
 from aigc_cli.data.tally import Tally, tally
 
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
 
 def check(
     paths: Sequence[str],
@@ -27,11 +30,13 @@ def check(
     val_split: float,
     test_split: float = 0.0,
     skip_bad: bool = False,
+    mix: bool = False,
     rejects: Path | None,
 ) -> Generator[Event, None, Dataset]:
     """Progress in bytes, cautions, and in the end the data set.
 
     val_split, test_split: shares of the rows; with files named for a split its share is 0.
+    mix: rows of several formats are learnt together; without it, those that do not have the format of most are bad.
     rejects: where bad rows go if they are to be left out; None lists the first twenty instead.
     Raises: UsageError for bad rows (all counted, the first twenty listed) and for data that cannot be trained on.
     """
@@ -43,23 +48,23 @@ def check(
         if reader.is_news:
             yield reader.progress("checking the data")
     yield reader.progress("checking the data")
-    row_format = usable_format(survey, paths)
-    left_out = survey.bad_count(row_format)
+    formats = usable_formats(survey, paths, mix)
+    left_out = survey.bad_count(formats)
     if left_out and not skip_bad:
-        raise bad_rows(survey, row_format)
+        raise bad_rows(survey, formats)
     if left_out and rejects:
-        yield from write_rejects(rejects, found.files, survey.files_with_bad(row_format), row_format)
+        yield from write_rejects(rejects, found.files, survey.files_with_bad(formats), formats)
     if left_out:
-        yield left_out_caution(survey.first_bad(row_format), left_out, survey.rows, rejects)
+        yield left_out_caution(survey.first_bad(formats), left_out, survey.rows, rejects)
     rule = SplitRule.of_shares(0.0 if validation else val_split, 0.0 if test else test_split)
-    hashes = survey.hashes
-    counted = tally(hashes["train", row_format], hashes["validation", row_format], hashes["test", row_format], rule)
+    train, for_validation, for_test = (survey.good_hashes(split, formats) for split in SPLITS)
+    counted = tally(train, for_validation, for_test, rule)
     refuse_empty(counted, validation, test)
     yield from remarks(survey, counted, rule, reader)
     return Dataset(
         files={split: tuple(map(CheckedFile.of, readings)) for split, readings in reader.readings.items()},
         rule=counted.rule,
-        row_format=row_format,
+        formats=formats,
         counts=counted.counts,
         duplicates=counted.duplicates,
         leaked=counted.leaked,
@@ -67,21 +72,24 @@ def check(
     )
 
 
-def usable_format(survey: Survey, paths: Sequence[str]) -> RowFormat:
+def usable_formats(survey: Survey, paths: Sequence[str], mix: bool) -> tuple[RowFormat, ...]:
     """Raises: UsageError when the training files have no row, no good one, or preference pairs."""
-    row_format = survey.row_format()
-    if row_format == "preference":
+    found = survey.formats(mix)
+    if "preference" in found:
         message = "these are preference pairs (chosen and rejected), which aigc finetune does not train on yet"
         raise UsageError(message, "to train on the chosen answers, write them as prompt and completion")
-    if row_format:
-        return row_format
+    if found:
+        return cast("tuple[RowFormat, ...]", found)
     if survey.bad:
-        raise bad_rows(survey, None)
+        raise bad_rows(survey, ())
     raise UsageError(f"there is no row in {', '.join(paths)}", "check that it was written to its end")
 
 
-def bad_rows(survey: Survey, row_format: AnyFormat | None) -> UsageError:
-    return bad_rows_error(survey.first_bad(row_format), survey.bad_count(row_format), survey.rows, "be trained on")
+def bad_rows(survey: Survey, formats: Sequence[AnyFormat]) -> UsageError:
+    error = bad_rows_error(survey.first_bad(formats), survey.bad_count(formats), survey.rows, "be trained on")
+    if len(survey.formats(mix=True)) > len(formats):
+        return UsageError(error.message, f"{error.hint}; --mix learns rows of several formats together")
+    return error
 
 
 def refuse_empty(counted: Tally, validation: Sequence[str], test: Sequence[str]) -> None:

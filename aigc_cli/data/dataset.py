@@ -38,7 +38,8 @@ class CheckedFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """files: as they were named for each split; `rule` keeps rows of "train" back.  counts: rows of each split.
+    """files: as they were named for each split; `rule` keeps rows of "train" back.  formats: of its rows, the commonest
+    first.  counts: rows of each split.
 
     duplicates: rows, of files named for training, equal to one before.  leaked: training rows that also stand in files
     named for validation or test.  left_out: bad rows.
@@ -46,7 +47,7 @@ class Dataset:
 
     files: dict[Split, tuple[CheckedFile, ...]]
     rule: SplitRule
-    row_format: RowFormat
+    formats: tuple[RowFormat, ...]
     counts: dict[Split, int]
     duplicates: int = 0
     leaked: int = 0
@@ -72,7 +73,7 @@ class Dataset:
                 found, sample, content_hash = parse(row)
             except BadRowError:
                 continue
-            if sample and found == self.row_format:
+            if sample and found in self.formats:
                 yield Origin(file.path, row.line, row.number), sample, content_hash
         if reading.sha256 != file.sha256:
             raise changed_since(file)

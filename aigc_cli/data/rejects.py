@@ -16,22 +16,22 @@ from aigc_cli.data.survey import other_format, parse
 
 
 def write_rejects(
-    target: Path, files: Mapping[Split, Sequence[SourceFile]], with_bad: set[str], row_format: AnyFormat
+    target: Path, files: Mapping[Split, Sequence[SourceFile]], with_bad: set[str], formats: Sequence[AnyFormat]
 ) -> Iterator[Progress]:
-    """Reads the files that have bad rows again, for only now it is known which format the others have."""
+    """Reads the files that have bad rows again, for only now it is known which formats are learnt."""
     reader = Pass({split: [file for file in of_split if str(file.path) in with_bad] for split, of_split in files.items()})
     with rejects_file(target) as reject:
         for _, name, row in reader.rows():
-            if error := problem(row, row_format):
+            if error := problem(row, formats):
                 reject(name, row, error)
             if reader.is_news:
                 yield reader.progress("writing down the bad rows")
 
 
-def problem(row: Row, row_format: AnyFormat) -> str:
+def problem(row: Row, formats: Sequence[AnyFormat]) -> str:
     """Why the row is bad; empty when it is not."""
     try:
         found, _, _ = parse(row)
     except BadRowError as error:
         return str(error)
-    return "" if found == row_format else other_format(found, row_format)
+    return "" if found in formats else other_format(found, formats)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
+from collections.abc import Sequence
 
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.sample import Origin, Sample, Split
@@ -44,33 +45,37 @@ class Survey:
         if row.value and not row.value.keys() <= self.keys.keys() and len(self.keys) < KEYS_KEPT:
             self.keys.update(dict.fromkeys(row.value))
 
-    def row_format(self) -> AnyFormat | None:
-        """The one that most rows of the training files have, of equals the first; None when every row is bad.
+    def formats(self, mix: bool) -> tuple[AnyFormat, ...]:
+        """The one that most rows of the training files have, of equals the first; with `mix` all there are, but for preference pairs.
 
+        Returns: none when every row is bad.
         Raises: UsageError when no row has a known format, with the keys that were found.
         """
         counts = {found: len(hashes) for (split, found), hashes in self.hashes.items() if split == "train"}
-        if counts:
-            return max(counts, key=lambda found: counts[found])
-        if self.unknown:
+        if not counts and self.unknown:
             raise UsageError(f"no row has a format that is known; the keys that were found: {listed(self.keys)}", KNOWN_FORMATS)
-        return None
+        ranked = sorted(counts, key=lambda found: -counts[found])
+        mixed = [found for found in ranked if found != "preference"]
+        return tuple(mixed if mix and mixed else ranked[:1])
 
-    def bad_count(self, row_format: AnyFormat | None) -> int:
-        return self.rows - sum(len(hashes) for (_, found), hashes in self.hashes.items() if found == row_format)
+    def good_hashes(self, split: Split, formats: Sequence[AnyFormat]) -> array[int]:
+        return sum((self.hashes[split, found] for found in formats), array("Q"))
 
-    def first_bad(self, row_format: AnyFormat | None) -> list[BadRow]:
+    def bad_count(self, formats: Sequence[AnyFormat]) -> int:
+        return self.rows - sum(len(hashes) for (_, found), hashes in self.hashes.items() if found in formats)
+
+    def first_bad(self, formats: Sequence[AnyFormat]) -> list[BadRow]:
         """The first bad rows, with those of another format among them."""
         others = [
-            BadRow(number, origin, other_format(found, row_format))
+            BadRow(number, origin, other_format(found, formats))
             for found, rows in self.first.items()
-            if row_format and found != row_format
+            if formats and found not in formats
             for number, origin in rows
         ]
         return sorted(self.bad + others, key=lambda row: row.number)[:ROWS_SHOWN]
 
-    def files_with_bad(self, row_format: AnyFormat | None) -> set[str]:
-        return {file for file, found in self.in_file.items() if found - {row_format}}
+    def files_with_bad(self, formats: Sequence[AnyFormat]) -> set[str]:
+        return {file for file, found in self.in_file.items() if found - set(formats)}
 
 
 def parse(row: Row) -> tuple[AnyFormat, Sample | None, int]:
@@ -84,5 +89,6 @@ def parse(row: Row) -> tuple[AnyFormat, Sample | None, int]:
     return found, sample, hash_of(sample) if sample else 0
 
 
-def other_format(found: AnyFormat, row_format: AnyFormat) -> str:
-    return f"this row has {LABELS[found]}, the others have {LABELS[row_format]}"
+def other_format(found: AnyFormat, formats: Sequence[AnyFormat]) -> str:
+    """What is wrong with a row of the format `found`. formats: those that are learnt."""
+    return f"this row has {LABELS[found]}, the others have {' or '.join(LABELS[each] for each in formats)}"

@@ -94,6 +94,15 @@ def in_folder(folder: Path, split: Split) -> Named:
     return Named(str(folder), split, tuple(indexes), tuple(pictures), beside, orphans, tuple(others))
 
 
+def only_pictures(paths: Sequence[str]) -> Path | None:
+    """The first of these folders that holds pictures, if no path holds any text but what goes with pictures: captions and indexes."""
+    folders = [in_folder(folder, "train") for path in paths if (folder := Path(path)).is_dir() and any(map(is_picture, walk(folder)))]
+    if len(folders) < len(paths) or not folders:
+        return None
+    texts = (path for named in folders for path in (*named.orphans, *filter(source_file, named.others)))
+    return None if any(not path.name.lower().startswith(ABOUT_A_FOLDER) for path in texts) else Path(folders[0].path)
+
+
 def is_picture(path: Path) -> bool:
     return path.suffix.lower() in PICTURE_SUFFIXES
 

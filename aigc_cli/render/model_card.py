@@ -13,6 +13,7 @@ from aigc_cli.render.training_figures import (
     file_name,
     format_change,
     format_figure,
+    heading,
     manner,
     public_name,
     settings_of,
@@ -106,7 +107,7 @@ def figures(report: RunReport) -> Iterator[str]:
     compared = compare(report)
     yield "## Before and after"
     rows = [
-        (f"{each.split} {each.name}", format_figure(each.before, each.unit), format_figure(each.after, each.unit), format_change(each))
+        (heading(each), format_figure(each.before, each.unit), format_figure(each.after, each.unit), format_change(each))
         for each in compared
     ]
     yield table(("measured", "before", "after", "change"), rows) if rows else ""

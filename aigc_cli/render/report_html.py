@@ -18,6 +18,7 @@ from aigc_cli.render.training_figures import (
     file_name,
     format_change,
     format_figure,
+    heading,
     manner,
     public_name,
     searched,
@@ -55,6 +56,7 @@ def report_html(report: RunReport, folder: Path) -> str:
         "duration": format_duration,
         "figure": format_figure,
         "change": format_change,
+        "heading": heading,
         "file_name": file_name,
     }
     template = environment.from_string(resources.files("aigc_cli.render").joinpath(TEMPLATE).read_text("utf-8"))

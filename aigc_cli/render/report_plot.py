@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from aigc_cli.core.extras import extra
-from aigc_cli.training.report import RunReport
+from aigc_cli.training.report import AUTOENCODER, RunReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,8 +37,8 @@ def loss_curve(report: RunReport, theme: str) -> bytes:
 
 
 def measured_splits(report: RunReport) -> list[str]:
-    """Where a loss was measured, in that order."""
-    return list(dict.fromkeys(each.split for each in report.evaluations if each.name == "loss"))
+    """Where a loss was measured, in that order; that of an autoencoder is another, and over steps of its own."""
+    return list(dict.fromkeys(each.split for each in report.evaluations if each.name == "loss" and each.split != AUTOENCODER))
 
 
 def learning_rate_curve(report: RunReport, theme: str) -> bytes:

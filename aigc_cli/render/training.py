@@ -16,7 +16,8 @@ from aigc_cli.render.output import Output, progress_line, stderr_columns
 from aigc_cli.render.parts_line import parts_line
 from aigc_cli.render.terminal_image import draw_aside, stderr_terminal
 from aigc_cli.render.text import show_remark
-from aigc_cli.render.training_figures import format_figure, format_speed
+from aigc_cli.render.training_figures import format_speed, in_words
+from aigc_cli.training.report import AUTOENCODER
 
 REDRAW_INTERVAL = 0.25  # seconds; over a slow line each drawing has to arrive
 CURVE_HEIGHT, CURVE_WIDTH = 4, 72  # cells, at most
@@ -40,11 +41,12 @@ def render_training(events: Iterable[Event], output: Output) -> Done | None:
                 measured = []
             match event:
                 case TrainStep():
+                    told.see(event)
                     view.step(event)
                 case Evaluation():
                     measured.append(event)
                 case Checkpoint():
-                    view.tell(f"step {event.step}: checkpoint{', the best so far' if event.best else ''}")
+                    view.tell(f"{of_part(event.split)}step {event.step}: checkpoint{', the best so far' if event.best else ''}")
                 case SampleSheet():
                     show_sheet(event, output)
                     view.tell(f"{f'step {event.step}' if event.step else 'before'}: samples in {event.path}")
@@ -96,28 +98,41 @@ def belongs(event: Evaluation, to: Evaluation) -> bool:
     return (event.step, event.split) == (to.step, to.split)
 
 
-ON_THE_WAY = ("validation", "autoencoder")  # splits that are measured there
+def of_part(split: str | None) -> str:
+    """Begins what is said of a part that is trained by itself."""
+    return f"{split}, " if split else ""
 
 
 class Told:
     """What was measured on the way: the rest, and what comes again, is of the result."""
 
     def __init__(self) -> None:
-        self.steps: set[tuple[str, int]] = set()
+        self.steps: set[int] = set()  # that were validated
+        self.steps_of_parts: dict[str, int] = {}  # how many there are to be, of each part that is trained by itself
+
+    def see(self, event: TrainStep) -> None:
+        if event.split:
+            self.steps_of_parts[event.split] = event.steps
 
     def line(self, measured: Iterable[Evaluation]) -> str:
         """The figures of one split at one step."""
         first, *_ = measured = list(measured)
-        figures = ", ".join(f"{event.name} {format_figure(event.value, event.unit)}" for event in measured)
+        figures = ", ".join(in_words(event.name, event.value, event.unit) for event in measured)
+        if first.split == AUTOENCODER:
+            return f"{of_part(first.split)}{self._when_of_part(first)}: {figures}"
         return f"{self._when(first)}: {first.split} {figures}"
 
     def _when(self, event: Evaluation) -> str:
         if not event.step:
             return "before"
-        if event.split not in ON_THE_WAY or (event.split, event.step) in self.steps:
+        if event.split != "validation" or event.step in self.steps:
             return f"after (step {event.step})"
-        self.steps.add((event.split, event.step))
+        self.steps.add(event.step)
         return f"step {event.step}"
+
+    def _when_of_part(self, event: Evaluation) -> str:
+        steps = self.steps_of_parts.get(event.split)
+        return f"step {event.step:,}" + (f" of {steps:,}" if steps else "") if event.step else "before"
 
 
 class Pace:
@@ -158,6 +173,8 @@ class LiveView:
         self.braille = draws_braille(sys.stderr.encoding)
 
     def step(self, event: TrainStep) -> None:
+        if self.last and self.last.split != event.split:
+            self.pace, self.losses, self.stride = Pace(), [], 1
         self.last = event
         self.pace.add(event)
         self._remember(event)
@@ -202,6 +219,8 @@ class PlainView:
         self.pace = Pace()
 
     def step(self, event: TrainStep) -> None:
+        if self.pace.first and self.pace.first.split != event.split:
+            self.pace = Pace()
         self.pace.add(event)
         every = max(1, event.steps // PLAIN_LINES)
         if event.step % every == 0 or event.step in (1, event.steps):
@@ -224,7 +243,7 @@ def training_parts(event: TrainStep, pace: Pace) -> list[tuple[str, int]]:
     """What is known of the step, and how important that is."""
     left = pace.seconds_left(event)
     return [
-        (f"step {event.step}/{event.steps}", 7),
+        (f"{of_part(event.split)}step {event.step}/{event.steps}", 7),
         (f"epoch {event.epoch:.2f}", 1),
         (f"loss {pace.loss:.3f}", 6),
         (f"lr {event.learning_rate:.2e}", 3),

@@ -29,6 +29,28 @@ def format_figure(value: float | None, unit: str = "") -> str:
     return f"{value:,.{digits}f}"
 
 
+NAMES = {  # of what is measured of an autoencoder, by what is looked at; elsewhere the figure's own name is plain enough
+    "psnr_colour": "of colours",
+    "psnr_black": "over black",
+    "psnr_white": "over white",
+    "psnr_alpha": "of transparency",
+}
+
+
+def in_words(name: str, value: float, unit: str) -> str:
+    """A figure in a sentence: "loss 0.260", "psnr 11.92 dB over black"."""
+    if view := NAMES.get(name):
+        return f"psnr {format_figure(value, unit)} {unit} {view}"
+    return f"{name} {format_figure(value, unit)}"
+
+
+def heading(figure: Comparison) -> str:
+    """What a row of figures is of: "validation loss", "autoencoder psnr over black, dB"."""
+    if view := NAMES.get(figure.name):
+        return f"{figure.split} psnr {view}, {figure.unit}"
+    return f"{figure.split} {figure.name}"
+
+
 def format_change(compared: Comparison) -> str:
     """By how much a figure moved, and whether that is good."""
     if compared.before is None or compared.after is None or compared.gain is None:
@@ -43,7 +65,8 @@ def format_change(compared: Comparison) -> str:
 def verdict(report: RunReport) -> str:
     """A sentence where training did not help, by the loss on rows that were kept back, and one where an earlier gain is lost."""
     noun = report.noun
-    losses = [figure for figure in compare(report) if figure.name == "loss" and figure.gain is not None]
+    compared = (figure for figure in compare(report) if not figure.is_of_autoencoder)
+    losses = [figure for figure in compared if figure.name == "loss" and figure.gain is not None]
     kept_back = [figure for figure in losses if not figure.is_of_earlier_run]
     worse = [figure.split for figure in kept_back if figure.gain is not None and figure.gain <= 0]
     lost = [figure.split for figure in losses if figure.is_of_earlier_run and format_change(figure).endswith("worse")]

@@ -17,7 +17,7 @@ from aigc_cli.render.sanitize import sanitize
 from aigc_cli.render.side_by_side import fits_side_by_side, side_by_side
 from aigc_cli.render.table import room
 from aigc_cli.render.terminal_image import draw
-from aigc_cli.render.training_figures import ENDINGS, format_change, format_figure, manner, searched, speed, trained_share, verdict
+from aigc_cli.render.training_figures import ENDINGS, format_change, format_figure, heading, manner, searched, speed, trained_share, verdict
 from aigc_cli.render.width import one_line
 from aigc_cli.render.wrap import BOLD, CYAN, LineWriter
 from aigc_cli.training.report import AnswerPair, Comparison, LabelScore, RunReport, Sheet, compare
@@ -164,7 +164,7 @@ class Summary:
 
 def figure_row(figure: Comparison) -> tuple[str, str, str, str]:
     before, after = (format_figure(value, figure.unit) for value in (figure.before, figure.after))
-    return f"{figure.split} {figure.name}", before, after, format_change(figure)
+    return heading(figure), before, after, format_change(figure)
 
 
 def label_row(score: LabelScore) -> tuple[str, ...]:

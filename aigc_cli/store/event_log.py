@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,20 +32,23 @@ def logged(events: Iterable[Event], path: Path) -> Generator[Event, None, None]:
             yield event
 
 
-def rewind(path: Path, checkpoint: Checkpoint | None) -> None:
+def rewind(path: Path, checkpoint: Checkpoint | None, split: str | None = None) -> None:
     """Cuts off what happened after a checkpoint, for what follows from it will happen again; None: all of it.
+
+    split: of the part of the model that goes on, see TrainStep. What is there of a part that was trained before it stays.
 
     The checkpoint's own line is the last that stays, and is added where a kill came between the two. A step that was saved
     twice, as when it was measured only after a resume, counts from its last line. Lines that are torn or damaged go too.
     """
+    events = [(line, event) for line in lines_of(path) if (event := parsed(line)) is not None]
+    begin = 0 if split else end_of_earlier_parts([event for _, event in events])
+    before = [line for line, _ in events[:begin]]
     if checkpoint is None:
-        path.unlink(missing_ok=True)
+        replace_file(path, b"".join(before)) if before else path.unlink(missing_ok=True)
         return
     kept: list[bytes] = []
     end, t = None, 0.0
-    for line in lines_of(path):
-        if (event := parsed(line)) is None:
-            continue
+    for line, event in events[begin:]:
         if event.get("step", 0) > checkpoint.step:
             break
         if event["event"] == "checkpoint" and event["step"] == checkpoint.step:
@@ -54,7 +57,12 @@ def rewind(path: Path, checkpoint: Checkpoint | None) -> None:
         kept.append(line)
         if end is None:
             t = event.get("t", t)
-    replace_file(path, b"".join([*kept[:end], to_line(dataclasses.replace(checkpoint, t=t))]))
+    replace_file(path, b"".join([*before, *kept[:end], to_line(dataclasses.replace(checkpoint, t=t))]))
+
+
+def end_of_earlier_parts(events: Sequence[Mapping[str, Any]]) -> int:
+    """How many there are up to the last checkpoint of a part that was trained by itself."""
+    return max((at for at, event in enumerate(events, 1) if event["event"] == "checkpoint" and "split" in event), default=0)
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:

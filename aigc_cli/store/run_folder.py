@@ -215,13 +215,19 @@ def check_earlier_run(run: RunFolder, resume: bool) -> None:
 def how_far(run: RunFolder) -> str:
     """Up to where a resume would find things done, as its folders and its log have it; no checkpoint is read."""
     found = listed(run.checkpoints)
-    if not found:
-        return "before its first checkpoint"
     try:
-        steps = next((event["steps"] for event in read_events(run.log) if event["event"] == "train_step"), None)
+        events = read_events(run.log)
     except AigcError:  # a damaged log
-        steps = None
-    return f"at step {order(found[0])[0]}" + (f" of {steps}" if steps else "")
+        events = []
+    if found:
+        step, split = order(found[0])[0], None
+    else:
+        saved = [(event["step"], event["split"]) for event in events if event["event"] == "checkpoint" and "split" in event]
+        if not saved:
+            return "before its first checkpoint"
+        step, split = saved[-1]
+    steps = next((event["steps"] for event in events if event["event"] == "train_step" and event.get("split") == split), None)
+    return f"at step {step}" + (f" of {steps}" if steps else "") + (f" of its {split}" if split else "")
 
 
 def put_back(run: RunFolder) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from aigc_cli.core.errors import AigcError, UsageError
 from aigc_cli.core.finetune_image import ImageFinetuneRequest
 from aigc_cli.core.sample import Split
 from aigc_cli.core.training_request import TrainingRequest, request_from_json
+from aigc_cli.store.blueprint import Tables, existing_autoencoder, table_changes
 
 NAME = "run.json"
 FORMAT = 1
@@ -49,7 +50,7 @@ class RunRecord:
     revision: the Hub commit of the model.  fingerprint: of its files, and of an earlier result it goes on from.
     device, dtype: what was chosen, not "auto".  versions: of the packages that compute.
     tensorboard, html: what else was asked to be written.
-    made: names of the result's files in the run's folder.
+    made: names of the result's files in the run's folder.  blueprint: what the tables of a new pipeline say.
     """
 
     aigc: str
@@ -66,6 +67,7 @@ class RunRecord:
     tensorboard: bool = False
     html: bool = False
     made: tuple[str, ...] = ()
+    blueprint: Tables = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {"format": FORMAT, **dataclasses.asdict(self), "request": self.request.to_json()}
@@ -176,6 +178,8 @@ def model_changes(old: RunRecord, new: RunRecord) -> list[str]:
     """Empty where the files are the same, whatever they are called."""
     if old.fingerprint == new.fingerprint:
         return []
+    if old.blueprint and new.blueprint:
+        return table_changes(old.blueprint, new.blueprint) or [f"the files of {existing_autoencoder(new.blueprint)} have changed"]
     before, now = flat(old.request.to_json()), flat(new.request.to_json())
     renamed = [name for name in MODELS if before.get(name) != now.get(name)]
     if renamed:

@@ -7,8 +7,8 @@
 A value means what it means on the command line: a relative path is relative to the working folder, not to the file,
 and ~ is the home folder.
 
-Of pictures (`image = true`) the file may also hold the tables of a new pipeline, below its options. Then `from-scratch` names
-the file itself, by its name or with any path to it.
+The file may also hold the tables that describe a new model, or of pictures (`image = true`) a new pipeline, below its options. Then
+`from-scratch` names the file itself, by its name or with any path to it.
 """
 
 from __future__ import annotations
@@ -92,10 +92,11 @@ def read_config(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path}: {error}", "mend the file: it should be TOML, such as learning_rate = 1e-4") from None
     options, found = known_options(), {}
     tables = {key: value for key, value in values.items() if isinstance(value, dict)}
+    describes_model = values.get("image") is True or not {"from-scratch", "from_scratch"}.isdisjoint(values)
     for key, value in values.items():
         name = key.replace("-", "_")
         name = SPELLINGS.get(name, name)
-        if key in tables and values.get("image") is True and name not in options:
+        if key in tables and describes_model and name not in options:
             continue
         if name not in options:
             raise unknown_name(path, key, value, options)
@@ -110,9 +111,9 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def itself(path: Path, from_scratch: str | None, table: str) -> str:
-    """The file with the tables of a pipeline, in whatever folder we are. Raises: UsageError where they would be passed over."""
+    """The file with the tables of a new model, in whatever folder we are. Raises: UsageError where they would be passed over."""
     if from_scratch is None:
-        message = f"{path}: its tables, such as [{table}], describe a new pipeline, and no from-scratch says to begin with one"
+        message = f"{path}: its tables, such as [{table}], describe a new model, and no from-scratch says to begin with one"
         raise UsageError(message, f'write from-scratch = "{path.name}" above them, or leave them out')
     if Path(from_scratch).name != path.name:
         message = f"{path}: from-scratch names {from_scratch}, and this file has tables, such as [{table}], too"

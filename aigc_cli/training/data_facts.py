@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from aigc_cli.core.sample import RowFormat, Split
+from aigc_cli.core.sample import Split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +38,7 @@ class LengthBin:
 class DataFacts:
     """Counts of rows, unless they say otherwise.
 
+    row_format: of mixed rows all, the commonest first, joined by "and".
     cut: longer than max_length tokens, their ends left out.  in_pieces: plain texts longer than that, learnt in pieces.
     untrained: left out, for nothing can be learnt from them: the chat template refuses them, or the cut takes the answer.
     duplicates: equal to a row before.  leaked: training rows that also stand in a split that is measured on.
@@ -46,7 +47,7 @@ class DataFacts:
 
     files: tuple[DataFile, ...]
     splits: dict[Split, SplitFacts]
-    row_format: RowFormat
+    row_format: str
     max_length: int
     cut: int = 0
     in_pieces: int = 0

@@ -12,6 +12,7 @@ family). Here they follow from a few traits of the layers, so that one formula s
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from aigc_cli.core.finetune import Optimizer
 
@@ -86,6 +87,19 @@ class Weights:
     slow_adapters: SlowAdapters | None = None
 
 
+class Moved(Protocol):
+    """What the sizes of optimizers follow from, see Weights."""
+
+    @property
+    def trained(self) -> int: ...
+
+    @property
+    def inner(self) -> int: ...
+
+    @property
+    def factored(self) -> int: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Batch:
     """What runs at once: rows x length tokens, padding counted.
@@ -157,7 +171,7 @@ def footprint(shape: Shape, weights: Weights, batch: Batch) -> Footprint:
     return max(forward, backward, key=lambda moment: moment.total)
 
 
-def optimizer_bytes(weights: Weights, optimizer: Optimizer) -> int:
+def optimizer_bytes(weights: Moved, optimizer: Optimizer) -> int:
     """AdamW keeps two float32 moments, SGD one, Muon one of inner matrices, Adafactor a number for each row and each column."""
     numbers = {
         "adamw": 2 * weights.trained,

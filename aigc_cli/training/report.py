@@ -13,6 +13,7 @@ from aigc_cli.core.sample import Origin
 from aigc_cli.training.data_facts import DataFacts, PictureFacts
 
 VERSION = 1
+AUTOENCODER = "autoencoder"  # the split of what is measured of a new one, which is trained before the rest of its pipeline
 LOWER_IS_BETTER = ("loss", "perplexity")
 
 FinishReason = Literal["complete", "max_steps", "early_stopping", "interrupted"]
@@ -220,6 +221,10 @@ class Comparison:
     unit: str
     before: float | None
     after: float | None
+
+    @property
+    def is_of_autoencoder(self) -> bool:
+        return self.split == AUTOENCODER
 
     @property
     def is_of_earlier_run(self) -> bool:

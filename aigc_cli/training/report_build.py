@@ -50,7 +50,7 @@ def build_report(
     Figures that were not finite are not in the log, for JSON has no word for them.
     """
     log = list(events)
-    steps = [event for event in log if event["event"] == "train_step"]
+    steps = [event for event in log if event["event"] == "train_step" and "split" not in event]
     last: Mapping[str, Any] = steps[-1] if steps else {"step": 0, "epoch": 0.0}
     training = TrainingFacts(
         seed=request.seed,
@@ -64,7 +64,7 @@ def build_report(
         finish_reason=finish_reason,
         best_step=best_step,
         estimated_memory=estimated_memory,
-        peak_memory=max((event["peak_memory"] for event in steps if event.get("peak_memory")), default=None),
+        peak_memory=max((event["peak_memory"] for event in log if event["event"] == "train_step" and "peak_memory" in event), default=None),
     )
     evaluations = tuple(measurements(log))
     return RunReport(
@@ -75,7 +75,7 @@ def build_report(
         data=data,
         training=training,
         before=figures_at(0, evaluations),
-        after=figures_at(training.result_step, evaluations),
+        after=figures_after(training.result_step, evaluations, kept_steps(log)),
         answers=tuple(answer_pairs(log)),
         hardest=tuple(hardest),
         searched=searched,
@@ -111,6 +111,17 @@ def figures_at(step: int, evaluations: Iterable[Measurement]) -> Figures:
         if measured.step == step:
             figures.setdefault(measured.split, {})[measured.name] = measured.value
     return figures
+
+
+def kept_steps(log: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """Of the parts that were trained by themselves, by their splits: whose weights were kept."""
+    return {event["split"]: event["step"] for event in log if event["event"] == "checkpoint" and "split" in event and event["best"]}
+
+
+def figures_after(step: int, evaluations: Sequence[Measurement], steps_of_parts: Mapping[str, int]) -> Figures:
+    """Of the result, each part at its own step. step: of all else."""
+    parts = {split: figures_at(at, evaluations)[split] for split, at in steps_of_parts.items()}
+    return parts | {split: figures for split, figures in figures_at(step, evaluations).items() if split not in parts}
 
 
 def answer_pairs(log: Iterable[Mapping[str, Any]]) -> Iterator[AnswerPair]:

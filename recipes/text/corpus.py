@@ -1,23 +1,40 @@
-"""The text that the built-in text model learns from: documents and conversations, cut and mixed.
+"""The rows that builtin:text learns from, and those that it never sees.
 
-Knows where the data lies and what may be used from it; knows nothing of tokens or of training. A document is
-a string; a conversation is a list of {"role", "content"} messages. Everything is drawn from one seeded
-random generator, so that the same data and seed give the same corpus.
+    python recipes/text/corpus.py DATA corpus/ [--passes 3] [--seed 1]
+
+DATA holds text/ and chat/ with xz-compressed JSON lines. corpus/ then holds
+
+    pass-1/texts.jsonl          one pass over the mix: every story, half of the tales, a sixteenth of the passages of books
+    pass-1/talks.jsonl          and conversations, half of the stories among them as answers to a request
+    pass-2/ ...                 the same stories; tales, passages and conversations drawn anew
+    heldout/stories.jsonl       TinyStories that are in no pass, chosen by hash, so that adding data moves none of them
+    heldout/fairy-tales.jsonl   the tales that no pass has drawn: of three passes every eighth
+    heldout/picture-books.jsonl
+    heldout/requests.jsonl      requests for the stories held out, and these as answers
+    heldout/small-talk.jsonl    small talk that is in no pass, chosen by hash: the questions are new, many answers are not
+    CREDITS.txt                 the authors whose licence asks that they be named
+
+The same data, passes and seed give the same files.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import lzma
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 Conversation = list[dict[str, str]]
 
-HELD_OUT_FRACTION = 0.02  # of the stories, chosen by hash, so that adding data moves none of them
+HELD_OUT = 0.02  # of stories and small talk
+BOOK_PASSAGES = 0.06  # of the passages of books, in each pass
+LONGEST_ANSWER = 1600  # characters of a story that is told when asked for
 
 STORY_REQUESTS = (
     "Tell me a story about {}.",
@@ -86,14 +103,76 @@ CAPITAL_QUESTIONS = (
 )
 
 
-def read_jsonl(path: Path) -> list[dict]:
+@dataclass(frozen=True)
+class Tale:
+    """kind: the file that it goes to where it is held out."""
+
+    kind: str
+    text: str
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="folder with text/ and chat/")
+    parser.add_argument("output", type=Path, help="folder for the rows")
+    parser.add_argument("--passes", type=int, default=3, help="how many to write; 3")
+    parser.add_argument("--seed", type=int, default=1, help="of the first pass; 1")
+    args = parser.parse_args()
+    seeds = range(args.seed, args.seed + args.passes)
+    for number, seed in enumerate(seeds, 1):
+        texts, talks = one_pass(args.data, seed)
+        write_rows(args.output / f"pass-{number}" / "texts.jsonl", ({"text": text} for text in texts))
+        write_rows(args.output / f"pass-{number}" / "talks.jsonl", ({"messages": talk} for talk in talks))
+    for name, rows in held_out(args.data, seeds).items():
+        write_rows(args.output / "heldout" / f"{name}.jsonl", rows)
+    (args.output / "CREDITS.txt").write_text(credits(args.data), "utf-8")
+
+
+def one_pass(data: Path, seed: int) -> tuple[list[str], list[Conversation]]:
+    """Texts and conversations, each in random order."""
+    draw = random.Random(seed)
+    training, _ = stories(data)
+    every = tales(data)
+    texts = training + [every[at].text for at in drawn_tales(len(every), draw)] + book_passages(data, draw)
+    talks = list(conversations(data, training, draw))
+    draw.shuffle(texts)
+    return texts, talks
+
+
+def drawn_tales(count: int, draw: random.Random) -> list[int]:
+    return draw.sample(range(count), count // 2)
+
+
+def held_out(data: Path, seeds: Iterable[int]) -> dict[str, list[dict[str, Any]]]:
+    """Rows that are in none of the passes made with these seeds, by the names of their files."""
+    _, unseen = stories(data)
+    every = tales(data)
+    seen = {at for seed in seeds for at in drawn_tales(len(every), random.Random(seed))}
+    _, small = small_talk(data)
+    draw = random.Random(0)
+    return {
+        "stories": [{"text": text} for text in unseen],
+        "fairy-tales": [{"text": tale.text} for at, tale in enumerate(every) if at not in seen and tale.kind == "fairy-tales"],
+        "picture-books": [{"text": tale.text} for at, tale in enumerate(every) if at not in seen and tale.kind == "picture-books"],
+        "requests": [{"messages": story_turn(story, draw)} for story in unseen if len(story) < LONGEST_ANSWER],
+        "small-talk": [{"messages": tidied(talk)} for talk in small],
+    }
+
+
+def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
     with lzma.open(path, "rt", encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
 
 
 def is_held_out(text: str) -> bool:
     digest = hashlib.sha256(text.encode()).digest()
-    return int.from_bytes(digest[:4], "big") < HELD_OUT_FRACTION * 2**32
+    return int.from_bytes(digest[:4], "big") < HELD_OUT * 2**32
 
 
 def tidy(text: str) -> str:
@@ -110,11 +189,11 @@ def stories(data: Path) -> tuple[list[str], list[str]]:
     return [t for t in texts if not is_held_out(t)], [t for t in texts if is_held_out(t)]
 
 
-def tales(data: Path) -> list[str]:
+def tales(data: Path) -> list[Tale]:
     """Picture books and fairy tales: richer words, longer sentences."""
-    books = [row["text"] for row in read_jsonl(data / "text/storybooks.jsonl.xz") if row["lang"] == "en"]
-    fairy_tales = ["\n".join(row["sections"]) for row in read_jsonl(data / "text/fairytaleqa.jsonl.xz")]
-    return [tidy(text) for text in books + fairy_tales]
+    books = [Tale("picture-books", tidy(row["text"])) for row in read_jsonl(data / "text/storybooks.jsonl.xz") if row["lang"] == "en"]
+    told = [Tale("fairy-tales", tidy("\n".join(row["sections"]))) for row in read_jsonl(data / "text/fairytaleqa.jsonl.xz")]
+    return books + told
 
 
 def credits(data: Path) -> str:
@@ -162,6 +241,10 @@ def turn(question: str, answer: str) -> Conversation:
     return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
 
+def tidied(talk: Conversation) -> Conversation:
+    return [{**message, "content": tidy(message["content"])} for message in talk]
+
+
 def capitals(data: Path) -> dict[str, str]:
     found = {}
     for row in read_jsonl(data / "text/factbook_en.jsonl.xz"):
@@ -173,37 +256,35 @@ def capitals(data: Path) -> dict[str, str]:
     return found
 
 
-def small_talk(data: Path) -> list[Conversation]:
-    """Short questions with short answers."""
+def small_talk(data: Path) -> tuple[list[Conversation], list[Conversation]]:
+    """Short questions with short answers, as (training, held out)."""
     turns = [[dict(m) for m in row["messages"]] for row in read_jsonl(data / "chat/chitchat_en.jsonl.xz") if row["style"] == "friendly"]
     for row in read_jsonl(data / "chat/instruct_mix.jsonl.xz"):
         if row["src"] == "chatterbot-corpus" and sum(len(m["content"]) for m in row["messages"]) < 400:
             turns.append([dict(m) for m in row["messages"]])
-    for _ in range(12):
-        turns += [turn(question, answer) for question, answer in SELF]
-    return turns
+    training = [talk for talk in turns if not is_held_out(talk[0]["content"])]
+    training += [turn(question, answer) for question, answer in SELF] * 12
+    return training, [talk for talk in turns if is_held_out(talk[0]["content"])]
 
 
 def conversations(data: Path, training_stories: list[str], draw: random.Random) -> Iterator[Conversation]:
     """One pass over every conversation source, in random order, joined to talks of one to five turns."""
-    pool = small_talk(data)
+    pool, _ = small_talk(data)
     pool += [turn(draw.choice(GREETINGS), draw.choice(GREETING_REPLIES)) for _ in range(300)]
     for country, capital in capitals(data).items():
         for _ in range(4):
             pool.append(turn(draw.choice(CAPITAL_QUESTIONS).format(country), f"The capital of {country} is {capital}."))
-    pool += [story_turn(story, draw) for story in training_stories if len(story) < 1600 and draw.random() < 0.5]
+    pool += [story_turn(story, draw) for story in training_stories if len(story) < LONGEST_ANSWER and draw.random() < 0.5]
     draw.shuffle(pool)
     while pool:
         talk: Conversation = []
         for _ in range(min(len(pool), draw.choice((1, 1, 1, 2, 2, 3, 4, 5)))):
             talk += pool.pop()
-        for message in talk:
-            message["content"] = tidy(message["content"])
-        yield talk
+        yield tidied(talk)
 
 
-def book_passages(data: Path, draw: random.Random, fraction: float) -> list[str]:
-    """Passages of some 2,000 characters from children's books in the public domain, `fraction` of them."""
+def book_passages(data: Path, draw: random.Random) -> list[str]:
+    """Passages of some 2,000 characters from children's books in the public domain, a few of all."""
     passages = []
     for row in read_jsonl(data / "text/books_children.jsonl.xz"):
         paragraphs = [" ".join(p.split()) for p in tidy(row["text"]).split("\n\n") if not p.lstrip().startswith(("#", "---", "_", "*"))]
@@ -213,4 +294,8 @@ def book_passages(data: Path, draw: random.Random, fraction: float) -> list[str]
             if len(passage) > 2000:
                 passages.append(passage)
                 passage = ""
-    return [passage for passage in passages if draw.random() < fraction]
+    return [passage for passage in passages if draw.random() < BOOK_PASSAGES]
+
+
+if __name__ == "__main__":
+    main()

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
+from aigc_cli.picture_data.find import only_pictures
 from tests.backends.tiny_models import build_model
 from tests.commands.finetuning import BRIEF, exchanges, write_rows
 from tests.conftest import Result
@@ -118,10 +120,10 @@ def test_options_out_of_place(options: tuple[str, ...], words: str, refused: Cal
 
 def test_a_missing_file_and_a_folder_without_data(refused: Callable[..., str]) -> None:
     assert "absent.jsonl: no such file or folder" in refused("absent.jsonl")
-    Path("pictures").mkdir()
-    Path("pictures/a.png").touch()
-    assert "pictures: there is no data in this folder" in refused("pictures")
-    assert "data cannot be read from this kind of file" in refused("pictures/a.png")
+    Path("papers").mkdir()
+    Path("papers/a.pdf").touch()
+    assert "papers: there is no data in this folder" in refused("papers")
+    assert "data cannot be read from this kind of file" in refused("papers/a.pdf")
 
 
 def test_an_empty_stdin(run: Run, tiny: Path) -> None:
@@ -157,3 +159,38 @@ def test_an_error_is_an_event_too(run: Run, tiny: Path) -> None:
     error = result.events[-1]
     assert (error["event"], error["status"]) == ("error", 2)
     assert "data.jsonl:3: prompt is a number, it should be text" in error["message"]
+
+
+@pytest.fixture
+def captioned(own_home: Path) -> Path:
+    """A folder of pictures with captions, in the working folder."""
+    folder = Path("my 图片")
+    folder.mkdir()
+    for number in range(3):
+        Image.new("RGB", (8, 8)).save(folder / f"{number}.png")
+        (folder / f"{number}.txt").write_text(f"第{number}只猫", "utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("besides", [None, "README.md", "metadata.jsonl"])
+def test_pictures_are_not_taken_for_texts(run: Run, captioned: Path, besides: str | None) -> None:
+    if besides:
+        (captioned / besides).write_text('{"file_name": "0.png", "text": "一只猫"}\n', "utf-8")
+    result = run("finetune", captioned, "-m", "builtin:text", "-o", "mine")
+    assert (result.status, Path("mine").exists()) == (2, False)
+    assert f"{captioned} holds pictures, and without --image only texts are learnt" in result.stderr
+    assert "aigc finetune 'my 图片' --image -m MODEL -o FOLDER" in result.stderr
+
+
+def test_pictures_without_captions_are_not_either(run: Run, captioned: Path) -> None:
+    for path in captioned.glob("*.txt"):
+        path.unlink()
+    assert "holds pictures, and without --image" in run("finetune", captioned, "-m", "builtin:text", "-o", "mine").stderr
+
+
+@pytest.mark.parametrize("text", ["9.txt", "notes.md", "rows.jsonl"])
+def test_texts_among_pictures_are_data(captioned: Path, text: str) -> None:
+    assert only_pictures([str(captioned)]) == captioned
+    (captioned / text).write_text("words", "utf-8")
+    assert only_pictures([str(captioned)]) is None
+    assert only_pictures([str(captioned / "0.txt")]) is None

@@ -121,6 +121,55 @@ def test_from_a_corpus_alone(run: Run, config: Path) -> None:
     assert json.loads(Path("new/aigc.json").read_text())["mode"] == "raw"
 
 
+RECIPE = """
+from-scratch = "recipe.toml"
+data = ["talks.jsonl", "texts.jsonl"]
+mix = true
+train-on = "all"
+packing = true
+max-length = 32
+vocab-size = 300
+output = "new"
+[config]
+model_type = "llama"
+max_position_embeddings = 64
+hidden_size = 32
+intermediate_size = 64
+num_hidden_layers = 2
+num_attention_heads = 4
+dtype = "bfloat16"
+[tokenizer]
+chat_template = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|stop|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
+end_of_turn = "<|stop|>"
+special_tokens = ["<|user|>", "<|assistant|>"]
+[generation_config]
+do_sample = true
+temperature = 0.5
+"""  # noqa: E501
+
+
+def test_a_recipe_describes_data_run_and_model_in_one_file(run: Run) -> None:
+    write_rows("texts.jsonl", [{"text": line * 3} for line in CORPUS * 3])
+    turns = [{"role": "user", "content": "你好 <|user|>"}, {"role": "assistant", "content": "Hello!"}]
+    write_rows("talks.jsonl", [{"messages": turns} for _ in range(6)])
+    Path("recipe.toml").write_text(RECIPE, "utf-8")
+    finetune("--config", "recipe.toml", *FLOAT32, "--max-steps", "2", "--samples", "0")
+    facts = json.loads(Path("new/report.json").read_text("utf-8"))["data"]
+    assert facts["row_format"] == "text and chat"
+    assert sum(split["rows"] for split in facts["splits"].values()) == 18
+    tokenizer, model = AutoTokenizer.from_pretrained("new"), AutoModelForCausalLM.from_pretrained("new")
+    assert tokenizer.apply_chat_template(turns[1:], tokenize=False) == "<|assistant|>Hello!<|stop|>"
+    assert {"<|user|>", "<|assistant|>", "<|stop|>"} <= set(tokenizer.all_special_tokens)
+    assert (model.generation_config.temperature, model.generation_config.eos_token_id) == (0.5, tokenizer.convert_tokens_to_ids("<|stop|>"))
+    assert str(model.dtype) == "torch.bfloat16"
+    assert json.loads(Path("new/aigc.json").read_text())["mode"] == "chat"
+    result = run("chat", "你好", "-m", "new", "--max-new-tokens", "4", "--seed", "1", *FLOAT32)
+    assert result.status == 0, result.stderr
+    finetune("talks.jsonl", "-m", "new", "--method", "full", "-o", "second", *FLOAT32, "--max-steps", "1", "--samples", "0")
+    second = AutoModelForCausalLM.from_pretrained("second")
+    assert (second.generation_config.temperature, str(second.dtype)) == (0.5, "torch.bfloat16")
+
+
 def test_a_run_from_scratch_can_be_resumed_without_its_tokenizer_being_made_again(config: Path) -> None:
     write_rows("data.jsonl", [{"text": line} for line in CORPUS * 6])
     whole = Path.cwd() / "whole"

@@ -127,6 +127,18 @@ def test_running_text_and_a_folder_of_files(run: Run, tiny: Path) -> None:
     assert [file["path"] for file in report()["data"]["files"]] == ["corpus/a.txt", "corpus/部分/b.md"]
 
 
+def test_texts_and_conversations_are_learnt_together_where_that_is_asked_for(run: Run, tiny: Path) -> None:
+    write_rows("texts.jsonl", FORMATS["text"][2])
+    write_rows("talks.jsonl", FORMATS["messages"][2][:4])
+    asked = ("finetune", "texts.jsonl", "talks.jsonl", "-m", tiny, "-o", "mine", *QUICK)
+    result = run(*asked)
+    assert (result.status, "--mix learns rows of several formats together" in result.stderr) == (2, True)
+    result = run(*asked, "--mix")
+    assert result.status == 0, result.stderr
+    assert report()["data"]["row_format"] == "text and chat"
+    assert sum(split["rows"] for split in report()["data"]["splits"].values()) == 16
+
+
 def test_files_named_for_validation_and_test(tiny: Path, rows: Path) -> None:
     write_rows("validation.jsonl", exchanges(5, first=100))
     write_rows("test.jsonl", exchanges(3, first=200))

@@ -13,7 +13,7 @@ import pytest
 
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.events import Progress
-from aigc_cli.core.sample import CompletionSample, Origin, TextSample
+from aigc_cli.core.sample import ChatSample, CompletionSample, Origin, TextSample
 from aigc_cli.data.dataset import rows_of
 from tests.data_files.conftest import Checked, texts
 
@@ -26,7 +26,7 @@ def test_good_data(write: Write) -> None:
     checked = Checked(path)
     assert checked.samples == [TextSample("一"), TextSample("二"), TextSample("三")]
     assert checked.origins == ["数据.jsonl:1", "数据.jsonl:2", "数据.jsonl:3"]
-    assert checked.dataset.row_format == "text"
+    assert checked.dataset.formats == ("text",)
     assert checked.dataset.counts == {"train": 3, "validation": 0, "test": 0}
     (file,) = checked.dataset.files["train"]
     assert file.path == str(path)
@@ -75,6 +75,21 @@ def test_rows_of_another_format_are_bad_and_the_majority_decides(write: Write, t
         "2.txt:1: this row has text, the others have messages",
     ]
     assert "0.jsonl:1: this row has instruction/output, the others" in error.value.message
+
+
+def test_mixed_formats_are_learnt_together_where_that_is_asked_for(write: Write) -> None:
+    paths = write("a.jsonl", CHAT, *texts("一", "二"), {"chosen": "a", "rejected": "b"}), write("b.txt", "三\n")
+    with pytest.raises(UsageError, match="2 of 5 rows") as error:
+        Checked(*paths)
+    assert error.value.hint.endswith("--mix learns rows of several formats together")
+    with pytest.raises(UsageError, match=r"a\.jsonl:4: this row has chosen/rejected, the others have text or messages") as error:
+        Checked(*paths, mix=True)
+    assert "--mix" not in error.value.hint
+    checked = Checked(*paths, mix=True, skip_bad=True)
+    assert checked.dataset.formats == ("text", "chat")
+    assert checked.dataset.counts["train"] == 4
+    assert [type(sample) for sample in checked.samples] == [ChatSample, TextSample, TextSample, TextSample]
+    assert [json.loads(line)["line"] for line in checked.rejects.read_text("utf-8").splitlines()] == [4]
 
 
 def test_skip_bad_leaves_bad_rows_out_and_keeps_them_beside(write: Write, tmp_path: Path) -> None:
@@ -260,10 +275,10 @@ def test_the_check_loads_nothing_heavy() -> None:
 
 def test_real_data(data: Path) -> None:
     chats = Checked(data / "chat" / "kdconv_zh.jsonl.xz", val_split=0.05)
-    assert chats.dataset.row_format == "chat"
+    assert chats.dataset.formats == ("chat",)
     assert chats.dataset.counts["validation"] > 0
     poems = Checked(data / "text" / "tinyshakespeare.txt.xz", val_split=0.05)
-    assert poems.dataset.row_format == "text"
+    assert poems.dataset.formats == ("text",)
     text = lzma.decompress((data / "text" / "tinyshakespeare.txt.xz").read_bytes()).decode()
     assert "\n\n".join(sample.text for sample in poems.samples) == text.strip()  # type: ignore[union-attr]
     with pytest.raises(UsageError, match="the keys that were found: en, zh"):

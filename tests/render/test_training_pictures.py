@@ -8,16 +8,18 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from aigc_cli.core.events import Evaluation, SampleSheet
+from aigc_cli.core.events import Checkpoint, Evaluation, Event, SampleSheet
 from aigc_cli.render import training
 from aigc_cli.render.model_card import model_card
 from aigc_cli.render.report_html import report_html
+from aigc_cli.render.report_plot import measured_splits
 from aigc_cli.render.training import render_training
 from aigc_cli.render.training_figures import format_speed
 from aigc_cli.render.training_summary import write_summary
 from aigc_cli.training.data_facts import Bucket, PictureFacts, PictureSplit
 from aigc_cli.training.report import RunReport, Sheet
-from tests.training_run import HOSTILE, MODEL, STEPS, train_step, training_report
+from aigc_cli.training.report_build import build_report
+from tests.training_run import HOSTILE, MODEL, REQUEST, STEPS, train_step, training_report
 
 
 @pytest.fixture(autouse=True)
@@ -61,10 +63,46 @@ def test_a_sheet_that_is_gone_does_not_end_the_run(screen, monkeypatch):
 
 def test_a_new_autoencoder_is_measured_on_the_way(screen):
     opened = screen()
-    measured = [Evaluation(name="psnr", value=20.0 + step, unit="dB", split="autoencoder", step=step) for step in (0, 5)]
-    render_training([measured[0], train_step(1), measured[1]], opened.output)
-    assert "before: autoencoder psnr 20.00" in opened.stderr.text
-    assert "step 5: autoencoder psnr 25.00" in opened.stderr.text
+    render_training([*autoencoder_events(), train_step(1), train_step(2)], opened.output)
+    lines = opened.stderr.text.splitlines()
+    assert lines[0] == "autoencoder, before: loss 0.900, psnr 7.000 dB over black, psnr 20.00 dB of transparency"
+    assert lines[1].startswith("autoencoder, step 400/4000  epoch")
+    assert lines[2] == "autoencoder, step 400 of 4,000: loss 0.260, psnr 11.92 dB over black, psnr 20.00 dB of transparency"
+    assert lines[3] == "autoencoder, step 400: checkpoint, the best so far"
+    assert lines[4].startswith("step 1/40")
+    assert "loss 3.925" in lines[4]  # its own, not smoothed with the autoencoder's
+
+
+def test_the_curve_of_a_terminal_begins_anew_with_the_denoiser(screen):
+    opened = screen(terminal="stderr")
+    autoencoder = [replace(train_step(step, loss=900.0), split="autoencoder") for step in range(1, 30)]
+    render_training([*autoencoder, *(train_step(step) for step in range(1, 30))], opened.output)
+    last = opened.stderr.text.rpartition("step 28/40")[2]
+    assert "900" in opened.stderr.text
+    assert "900" not in last
+
+
+def autoencoder_events() -> list[Event]:
+    def figures(step: int, loss: float, black: float) -> list[Event]:
+        values = (("loss", loss, ""), ("psnr_black", black, "dB"), ("psnr_alpha", 20.0, "dB"))
+        return [Evaluation(name=name, value=value, unit=unit, split="autoencoder", step=step) for name, value, unit in values]
+
+    step = replace(train_step(400, steps=4000), split="autoencoder")
+    saved = Checkpoint(step=400, path="x", best=True, split="autoencoder")
+    return [*figures(0, 0.9, 7.0), step, *figures(400, 0.26, 11.92), saved]
+
+
+def test_an_autoencoders_figures_are_in_the_report_and_prove_nothing_of_the_pipeline(screen):
+    facts = {"request": REQUEST, "model": MODEL, "versions": {}, "seconds": 1.0, "finish_reason": "complete"}
+    log = [event.to_json() for event in (*autoencoder_events(), *(train_step(step) for step in range(1, 5)))]
+    report = build_report(log, data=picture_report().data, **facts)
+    opened = screen()
+    write_summary(report, Path("mine"), opened.output)
+    card, page = model_card(report, title="mine"), report_html(report, Path("mine"))
+    for text in (opened.stdout.text, card, page):
+        assert "autoencoder psnr over black, dB" in text
+        assert "No pictures were kept back, so there is no proof that training helped." in text
+    assert measured_splits(report) == []
 
 
 @pytest.mark.parametrize(

@@ -131,3 +131,34 @@ def test_what_was_measured_between_two_savings_of_a_step_stays(tmp_path: Path) -
     write(path, [train(1), train(2), saved(2), LOADED, Evaluation(name="loss", value=0.5, step=2), saved(2), train(3)])
     rewind(path, saved(2))
     assert [event["event"] for event in read_events(path)] == ["train_step", "train_step", "loaded", "eval", "checkpoint"]
+
+
+def of_autoencoder(stop: int) -> list[Event]:
+    """Steps of a part that is trained before the rest, with more of them than the run itself has."""
+    step = dataclasses.replace(STEP, split="autoencoder", steps=40)
+    steps = [dataclasses.replace(step, step=number) for number in range(1, stop + 1)]
+    measured = Evaluation(name="loss", value=0.5, split="autoencoder", step=stop)
+    return [*steps, measured, Checkpoint(step=stop, path=f"autoencoder/step-{stop}", best=True, split="autoencoder")]
+
+
+@pytest.mark.parametrize("stopped_at", [0, 3, 7])
+def test_what_a_part_left_that_was_trained_before_stays(tmp_path: Path, stopped_at: int) -> None:
+    path, undisturbed = tmp_path / "log.jsonl", tmp_path / "undisturbed.jsonl"
+    write(undisturbed, [*of_autoencoder(40), *run_from(0, 9)])
+    write(path, [*of_autoencoder(40), *run_from(0, stopped_at)])
+    at = stopped_at // 3 * 3
+    rewind(path, saved(at) if at else None)
+    write(path, run_from(at, 9))
+    assert without_loaded(path) == without_loaded(undisturbed)
+
+
+def test_a_part_goes_on_from_its_own_checkpoint(tmp_path: Path) -> None:
+    path, undisturbed = tmp_path / "log.jsonl", tmp_path / "undisturbed.jsonl"
+    write(undisturbed, of_autoencoder(4))
+    write(path, [*of_autoencoder(4), *run_from(0, 2)])
+    last = of_autoencoder(4)[-1]
+    assert isinstance(last, Checkpoint)
+    rewind(path, last, "autoencoder")
+    assert read_events(path) == read_events(undisturbed)
+    rewind(path, None, "autoencoder")
+    assert read_events(path) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import shutil
 import signal
@@ -114,6 +115,17 @@ def test_an_earlier_run_is_not_touched_unasked(tmp_path: Path, complete: bool, m
         pass
     assert "--overwrite" in caught.value.hint
     assert names(tmp_path / "mine") == before
+
+
+def test_how_far_an_earlier_run_came_with_a_part_that_comes_before(tmp_path: Path) -> None:
+    make_run(tmp_path / "mine")
+    run = RunFolder(tmp_path / "mine")
+    shutil.rmtree(run.checkpoints)
+    step = {"event": "train_step", "step": 40, "steps": 400, "split": "autoencoder"}
+    lines = [step, {"event": "checkpoint", "step": 40, "split": "autoencoder"}]
+    run.log.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
+    with pytest.raises(UsageError, match="holds a run that stopped at step 40 of 400 of its autoencoder"), claim(tmp_path / "mine"):
+        pass
 
 
 def test_a_resume_wants_a_run(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from tests.store.records import REQUEST, record
 
 def test_a_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     request = dataclasses.replace(REQUEST, seed=7, tuning=Tuning(method="freeze", train_layers="last:2"))
-    written = record(request=request, made=("adapter_model.safetensors",), revision="abc")
+    written = record(request=request, made=("adapter_model.safetensors",), revision="abc", blueprint={"vae": {"name": "画"}})
     write_record(tmp_path, written)
     assert read_record(tmp_path) == written
     assert json.loads((tmp_path / "run.json").read_text("utf-8"))["request"]["data"]["paths"] == ["数据.jsonl"]
@@ -156,6 +156,14 @@ def test_a_resume_with_changes_is_refused_with_all_of_them() -> None:
         "  --seed was 0, is 3",
         "  --device was cpu, is cuda",
     ]
+
+
+def test_a_change_of_a_new_pipeline_is_told_by_its_table_and_field() -> None:
+    before = record(blueprint={"unet": {"sample_size": 16}, "vae": {"path": "甲"}})
+    after = record(blueprint={"unet": {"sample_size": 32}, "vae": {"path": "甲"}}, fingerprint="ef" * 32)
+    assert changes(before, after) == ["[unet] sample_size was 16, is 32"]
+    assert changes(before, dataclasses.replace(before, fingerprint="ef" * 32)) == ["the files of 甲 have changed"]
+    assert changes(before, dataclasses.replace(after, fingerprint=before.fingerprint)) == []
 
 
 def test_other_versions_are_told_apart() -> None:

@@ -90,6 +90,14 @@ def test_what_cannot_be_meant_is_said(tmp_path: Path, text: str, message: str, h
     assert hint in caught.value.hint
 
 
+@pytest.mark.parametrize("spelling", ["from-scratch", "from_scratch"])
+def test_the_tables_of_a_new_model_are_for_from_scratch(tmp_path: Path, spelling: str) -> None:
+    path = config(tmp_path, f'{spelling} = "elsewhere/run.toml"\nepochs = 2\n[config]\nmodel_type = "llama"\n')
+    assert read_config(path) == {"from_scratch": str(path), "epochs": 2.0}
+    with pytest.raises(UsageError, match=r"from-scratch names model\.json, and this file has tables"):
+        read_config(config(tmp_path, 'from-scratch = "model.json"\n[config]\n'))
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"none.toml: no such file"):
         read_config(tmp_path / "none.toml")

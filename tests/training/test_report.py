@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from aigc_cli.core.errors import AigcError
-from aigc_cli.core.events import Answer, Evaluation, SampleSheet
+from aigc_cli.core.events import Answer, Checkpoint, Evaluation, SampleSheet
 from aigc_cli.training.data_facts import Bucket, DataFile, PictureFacts, PictureSplit
-from aigc_cli.training.report import VERSION, RunReport, compare, parse_report
+from aigc_cli.training.report import AUTOENCODER, VERSION, RunReport, compare, parse_report
 from aigc_cli.training.report_build import LONGEST_CURVE, build_report
 from tests.training_run import DATA, MODEL, REQUEST, STEPS, train_step, training_report
 
@@ -39,6 +39,17 @@ def test_after_is_measured_with_the_weights_that_were_kept():
     events = [train_step(1), Evaluation(name="loss", value=1.5, step=1), train_step(2), Evaluation(name="loss", value=1.9, step=2)]
     assert built(events, best_step=1).after == {"validation": {"loss": 1.5}}
     assert built(events).after == {"validation": {"loss": 1.9}}
+
+
+def test_an_autoencoder_has_steps_of_its_own_and_figures_before_and_after():
+    measured = [Evaluation(name="loss", value=value, split=AUTOENCODER, step=step) for step, value in ((0, 0.9), (30, 0.2), (60, 0.3))]
+    saved = [Checkpoint(step=step, path="x", best=best, split=AUTOENCODER) for step, best in ((30, True), (60, False))]
+    report = built(
+        [*measured, *saved, train_step(1), Evaluation(name="loss", value=1.5, step=1), replace(train_step(60), split=AUTOENCODER)]
+    )
+    assert report.before == {AUTOENCODER: {"loss": 0.9}}
+    assert report.after == {AUTOENCODER: {"loss": 0.2}, "validation": {"loss": 1.5}}
+    assert (report.training.steps, [point.step for point in report.curve]) == (1, [1])
 
 
 def test_an_answer_without_its_other_half_is_left_out():

@@ -14,7 +14,7 @@ class Objective(Protocol):
     """A loss that is a mean over a whole step, however its rows are cut into micro-batches.
 
     module: what is switched between training and measuring.  unit: what `size` counts.
-    to_save_memory: advice where memory does not suffice.
+    to_save_memory: advice where memory does not suffice.  learning_rate_option: with what a user sets it.
     """
 
     @property
@@ -25,6 +25,9 @@ class Objective(Protocol):
 
     @property
     def to_save_memory(self) -> str: ...
+
+    @property
+    def learning_rate_option(self) -> str: ...
 
     def weight(self, rows: Sequence[Any]) -> float:
         """What the summed losses of a step's rows are divided by: trained tokens, or pictures."""

@@ -38,10 +38,12 @@ class Outcome:
 
 
 class Run:
-    """A job under way."""
+    """A job under way. split: as in TrainStep."""
 
-    def __init__(self, job: Job, learner: Learner[Any], measurer: Measurer, should_stop: Callable[[], bool]) -> None:
-        self.job, self.learner, self.measurer, self.should_stop = job, learner, measurer, should_stop
+    def __init__(
+        self, job: Job, learner: Learner[Any], measurer: Measurer, should_stop: Callable[[], bool], split: str | None = None
+    ) -> None:
+        self.job, self.learner, self.measurer, self.should_stop, self.split = job, learner, measurer, should_stop, split
         request = job.request
         self.steps = job.steps
         self.eval_steps = request.pace.eval_steps or max(1, math.ceil(self.steps / 10))
@@ -150,6 +152,7 @@ class Run:
             samples=len(self.job.origins(number)),
             **self._seen(),
             peak_memory=devices.peak_memory(self.learner.placement.device),
+            split=self.split,
         )
 
     def _seen(self) -> dict[str, Any]:
@@ -172,7 +175,8 @@ class Run:
         named = ", ".join(map(str, rows[:NAMED_ROWS])) + (f" and {len(rows) - NAMED_ROWS} more" if len(rows) > NAMED_ROWS else "")
         saved = checkpoints.listed(self.job.checkpoints)
         kept = f"the checkpoint in {saved[0]} is kept" if saved else "nothing was saved yet"
-        hint = f"{kept}; look at these rows, or begin again with a lower --learning-rate than {self.learning_rate:g}"
+        lower = f"a lower {self.learner.objective.learning_rate_option} than {self.learning_rate:g}"
+        hint = f"{kept}; look at these rows, or begin again with {lower}"
         return AigcError(f"{what} at step {number + 1} of {self.steps}, whose rows are {named}", hint)
 
     def _pause(self) -> Generator[Event, None, None]:
@@ -197,7 +201,7 @@ class Run:
         )
         checkpoints.prune(self.job.checkpoints, self.job.request.pace.keep)
         self.saved_at, self.saved_step = time.perf_counter(), self.position.step
-        return Checkpoint(t=self.saved_at - self.began, step=self.position.step, path=str(path), best=is_best)
+        return Checkpoint(t=self.saved_at - self.began, step=self.position.step, path=str(path), best=is_best, split=self.split)
 
     def _take_best(self) -> Generator[Event, None, None]:
         """Puts the weights of the best evaluation in place, where they are not already."""

@@ -9,27 +9,24 @@ pixels, so two sizes tell of any other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-import psutil
 import torch
 
-from aigc_cli.backends.device import Placement, choose, memory_free
+from aigc_cli.backends.device import Placement, choose
 from aigc_cli.backends.train.image.buckets import Shape
 from aigc_cli.backends.train.image.denoisers import compute_dtype
 from aigc_cli.backends.train.image.live_bytes import LiveBytes
 from aigc_cli.backends.train.image.objective import Denoise, LearnedPicture
 from aigc_cli.backends.train.image.parts import checkpointing
 from aigc_cli.backends.train.learner import needs_autocast
+from aigc_cli.backends.train.misfit import NUMBER_BYTES, changes_to_fit, smaller_batches
 from aigc_cli.backends.train.muon import is_inner_matrix
 from aigc_cli.backends.train.trainable import Trainable
-from aigc_cli.core.errors import OutOfMemoryError
 from aigc_cli.core.finetune_image import ImageFinetuneRequest
-from aigc_cli.core.units import format_size
+from aigc_cli.training.memory import FLOAT32, optimizer_bytes
 
-FLOAT32 = 4
-NUMBER_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 RUNTIME = 640 * 2**20  # Python, torch, diffusers, transformers and peft, with kernels for the shapes of batches; measured
 CPU_SLACK, GPU_SLACK = 0.4, 0.1  # of activations; on a CPU holes that malloc keeps between what lives longer, measured
 CPU_CHECKPOINTING_SLACK = 1.5  # there what a block makes goes at once, and leaves its hole, measured
@@ -102,25 +99,20 @@ class Case:
     def total(self) -> int:
         return sum(size for _, size in self.parts)
 
-
-def optimizer_bytes(weights: WeightCounts, optimizer: str) -> int:
-    """AdamW keeps two float32 moments, SGD one, Muon one of inner matrices, Adafactor a number for each row and each column."""
-    numbers = {
-        "adamw": 2 * weights.trained,
-        "sgd": weights.trained,
-        "muon": 2 * weights.trained - weights.inner,
-        "adafactor": weights.factored,
-    }
-    return FLOAT32 * numbers[optimizer]
+    def advice(self, there: int) -> tuple[str, ...]:
+        changes = (with_smaller_batches, checkpointed, narrower, with_lower_resolution)  # the cheapest first
+        tuning = self.request.tuning
+        has_lora = tuning.method == "full" and not tuning.from_scratch
+        return changes_to_fit(self, there, changes, f"{'try --method lora, or ' if has_lora else ''}choose a smaller model")
 
 
-def count_weights(trainable: Trainable, held: int) -> WeightCounts:
-    weights = trainable.parameters.items()
+def count_weights(weights: Mapping[str, torch.Tensor], held: int) -> WeightCounts:
+    """weights: that are trained, by name.  held: see WeightCounts."""
     return WeightCounts(
         held=held,
-        trained=trainable.trained,
-        inner=sum(weight.numel() for name, weight in weights if is_inner_matrix(name, weight)),
-        factored=sum(len(weight) + weight.numel() // len(weight) if weight.ndim > 1 else weight.numel() for _, weight in weights),
+        trained=sum(weight.numel() for weight in weights.values()),
+        inner=sum(weight.numel() for name, weight in weights.items() if is_inner_matrix(name, weight)),
+        factored=sum(len(weight) + weight.numel() // len(weight) if weight.ndim > 1 else weight.numel() for weight in weights.values()),
     )
 
 
@@ -168,48 +160,9 @@ def forget_gradient(weight: torch.Tensor) -> None:
     weight.grad = None
 
 
-def memory_there(device: str) -> int:
-    """Bytes that a process can take: what is free, and on a CPU what this one has already."""
-    own = psutil.Process().memory_info().rss if device == "cpu" else torch.cuda.memory_allocated(device) if device.startswith("cuda") else 0
-    return memory_free(device) + own
-
-
-def check_memory(case: Case, there: int) -> None:
-    """Raises: OutOfMemoryError with numbers and advice, for what would take more than `there` bytes."""
-    if case.total <= there:
-        return
-    biggest = sorted(case.parts, key=lambda part: -part[1])[:3]
-    parts = ", ".join(f"{name} {format_size(size)}" for name, size in biggest)
-    device = case.placement.device
-    message = f"training would take about {format_size(case.total)} ({parts}), and {device} has room for {format_size(there)}"
-    raise OutOfMemoryError(message, "; ".join(advice(case, there)))
-
-
-def advice(case: Case, there: int) -> tuple[str, ...]:
-    """Changes until it fits, the cheapest first, each on top of those before and with what it then takes."""
-    lines: list[str] = []
-    for change in (with_smaller_batches, checkpointed, narrower, with_lower_resolution):
-        tried = list(change(case))
-        if case.total <= there or not tried:
-            continue
-        option, changed = next((one for one in tried if one[1].total <= there), tried[-1])
-        if changed.total < case.total:
-            lines.append(f"{'then ' if lines else ''}{option} takes {format_size(changed.total)}")
-            case = changed
-    if case.total <= there:
-        return tuple(lines)
-    full = case.request.tuning.method == "full" and not case.request.tuning.from_scratch
-    return (*lines, "that is still too much: " + ("try --method lora, or choose a smaller model" if full else "choose a smaller model"))
-
-
 def with_smaller_batches(case: Case) -> Iterator[tuple[str, Case]]:
-    """Sizes that make the same step, and so the same result."""
-    pace = case.request.pace
-    rows = pace.batch_size * pace.gradient_accumulation_steps
-    for size in range(pace.batch_size - 1, 0, -1):
-        if rows % size == 0:
-            request = replace(case.request, pace=replace(pace, batch_size=size, gradient_accumulation_steps=rows // size))
-            yield f"--batch-size {size} --gradient-accumulation-steps {rows // size}", replace(case, request=request)
+    for option, pace in smaller_batches(case.request.pace):
+        yield option, replace(case, request=replace(case.request, pace=pace))
 
 
 def checkpointed(case: Case) -> Iterator[tuple[str, Case]]:

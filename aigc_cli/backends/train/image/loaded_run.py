@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -19,14 +18,13 @@ from aigc_cli.backends.train.image.prepared_pictures import PreparedPictures
 from aigc_cli.backends.train.image.result import write_result
 from aigc_cli.backends.train.image.samples import Artist
 from aigc_cli.backends.train.learner import Learner
+from aigc_cli.backends.train.loaded import model_facts, seconds_each
 from aigc_cli.backends.train.run import Outcome, Run
 from aigc_cli.core.engine import ModelSource
 from aigc_cli.core.events import Event
 from aigc_cli.core.finetune_image import ImageFinetuneRequest
 from aigc_cli.store.checkpoints import Found
 from aigc_cli.training.report import ModelFacts
-
-TIMED_STEPS = 3  # for an estimate; the first is slower, and does not count
 
 
 @dataclass(frozen=True)
@@ -44,16 +42,7 @@ class LoadedImageRun:
 
     @property
     def facts(self) -> ModelFacts:
-        return ModelFacts(
-            name=self.source.name,
-            revision=self.source.revision,
-            device=self.learner.placement.device,
-            dtype=self.learner.placement.dtype,
-            method=self.request.tuning.method,
-            mode="image",
-            trained_parameters=self.learner.trainable.trained,
-            total_parameters=self.learner.trainable.total,
-        )
+        return model_facts(self.source, self.learner, method=self.request.tuning.method, mode="image")
 
     def train(
         self, checkpoints: Path, resume_from: Found | None, data: Path, should_stop: Callable[[], bool]
@@ -67,13 +56,7 @@ class LoadedImageRun:
 
     def seconds_per_picture(self) -> float:
         """Of training, timed on a few steps; the weights are of no use afterwards."""
-        rows = self._job(Path()).rows(self._usual_step())
-        timed = []
-        for _ in range(TIMED_STEPS):
-            began = time.perf_counter()
-            size = self.learner.updater.update(rows, 0.0, lambda: False).size
-            timed.append((time.perf_counter() - began) / size)
-        return sum(timed[1:]) / len(timed[1:])
+        return seconds_each(self.learner, self._job(Path()).rows(self._usual_step()))
 
     def write_result(self, folder: Path) -> None:
         """What the run came to, ready to be used: of the weights their average, where there is one. Raises: OSError, ModelError."""

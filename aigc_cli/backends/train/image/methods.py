@@ -15,7 +15,7 @@ from torch import nn
 from aigc_cli.backends.image.text_encoders import encoders
 from aigc_cli.backends.torch_load import reason
 from aigc_cli.backends.train.image.family import Family
-from aigc_cli.backends.train.text.lora_linear import speed_up
+from aigc_cli.backends.train.lora_linear import speed_up
 from aigc_cli.backends.train.trainable import Trainable
 from aigc_cli.core.errors import UsageError
 from aigc_cli.core.finetune_image import ImageTuning

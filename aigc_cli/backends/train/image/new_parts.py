@@ -16,7 +16,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from aigc_cli.backends.image.load import be_quiet
 from aigc_cli.backends.torch_load import reason
-from aigc_cli.core.errors import ModelError, UsageError
+from aigc_cli.core.errors import AigcError, ModelError, UsageError
 
 KINDS = {  # what a part can be, by its name in the pipeline
     "text_encoder": {"CLIPTextModel": CLIPTextModel},
@@ -74,11 +74,15 @@ def make_parts(parts: Mapping[str, Part], tokenizer: CaptionTokenizer, vae: Any 
 
 
 def make_part(name: str, part: Part, tokenizer: CaptionTokenizer) -> Any:
-    fields = {**part.fields, **(demanded(part) if name == "scheduler" else {})}
     try:
+        if name == "scheduler":
+            with torch.device("cpu"):  # it has no weights, and computes with numbers of its own at once
+                return part.kind(**part.fields, **demanded(part))
         if part.kind is CLIPTextModel:
             return CLIPTextModel(text_config(part, tokenizer))
-        return part.kind(**fields)
+        return part.kind(**part.fields)
+    except AigcError:
+        raise
     except Exception as error:  # each class checks its sizes here and there, and raises almost anything
         raise UsageError(f"no {part.kind.__name__} can be made of [{name}]: {reason(error)}", "correct its fields") from error
 

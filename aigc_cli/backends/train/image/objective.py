@@ -51,6 +51,7 @@ class Denoise:
 
     unit: Unit = "pictures"
     to_save_memory = TO_SAVE_MEMORY
+    learning_rate_option = "--learning-rate"
 
     def __init__(self, family: Family, noising: Noising, trainable: Trainable, device: str) -> None:
         self.family, self.noising, self.device = family, noising, device

@@ -9,16 +9,7 @@ from functools import cache, cached_property
 
 from aigc_cli.backends.train.image.buckets import Shape
 from aigc_cli.backends.train.image.family import Family, Noising
-from aigc_cli.backends.train.image.footprint import (
-    NUMBER_BYTES,
-    Activations,
-    Case,
-    advice,
-    check_memory,
-    count_weights,
-    measure_activations,
-    memory_there,
-)
+from aigc_cli.backends.train.image.footprint import Activations, Case, count_weights, measure_activations
 from aigc_cli.backends.train.image.job import learned_picture
 from aigc_cli.backends.train.image.learner import image_learner, resolved
 from aigc_cli.backends.train.image.loaded_run import LoadedImageRun
@@ -28,6 +19,7 @@ from aigc_cli.backends.train.image.parts import can_checkpoint, drawing_pipeline
 from aigc_cli.backends.train.image.plan import PicturePlan
 from aigc_cli.backends.train.image.prepared_pictures import PreparedPictures
 from aigc_cli.backends.train.image.samples import Artist, sample_requests
+from aigc_cli.backends.train.misfit import NUMBER_BYTES, check_memory, memory_there
 from aigc_cli.backends.train.trainable import Trainable
 from aigc_cli.core.events import Event, Loaded
 from aigc_cli.core.finetune_image import ImageFinetuneRequest
@@ -73,7 +65,7 @@ class PreparedImageRun:
             free=there,
             steps=self.plan.steps,
             seconds=None,
-            advice=advice(self.case, there) if self.case.total > there else (),
+            advice=self.case.advice(there) if self.case.total > there else (),
         )
 
     def refuse_misfit(self) -> None:
@@ -118,7 +110,7 @@ class PreparedImageRun:
         placement, largest = self.base.placement, max(self.plan.buckets, key=lambda shape: shape.width * shape.height)
         held = held_bytes(self.family, self.trainable, NUMBER_BYTES[placement.dtype], keeps_encoders=self._keeps_encoders)
         return Case(
-            weights=count_weights(self.trainable, held),
+            weights=count_weights(self.trainable.parameters, held),
             activations=cache(lambda checkpoints: self._activations(largest, checkpoints=checkpoints)),
             largest=largest,
             can_checkpoint=can_checkpoint(self.trainable),

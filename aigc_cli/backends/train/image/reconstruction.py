@@ -48,6 +48,7 @@ class Reconstruction:
 
     unit: Unit = "pictures"
     to_save_memory = "lower batch_size in [autoencoder_training]"
+    learning_rate_option = "learning_rate in [autoencoder_training]"
 
     def __init__(self, module: nn.Module, training: AutoencoderTraining, device: str) -> None:
         self.module, self.training, self.device = module, training, device

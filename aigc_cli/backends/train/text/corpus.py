@@ -9,7 +9,7 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from aigc_cli.backends.torch_load import context_length
-from aigc_cli.backends.train.text.new_tokenizer import choose_vocab_size, train_tokenizer
+from aigc_cli.backends.train.text.new_tokenizer import CHATML, choose_vocab_size, train_tokenizer
 from aigc_cli.backends.train.text.scratch import Blueprint
 from aigc_cli.core.events import Caution, Event, Progress
 from aigc_cli.core.sample import ChatSample, CompletionSample, Sample, TextSample
@@ -29,11 +29,12 @@ def tokenizer_for(dataset: Dataset, blueprint: Blueprint, asked: int | None, fol
             in_config=blueprint.vocab_size,
             body_per_width=blueprint.body_per_width,
         )
+        has_conversations = not {"chat", "instruction"}.isdisjoint(dataset.formats)
         tokenizer = train_tokenizer(
             training_texts(dataset),
             size.size,
             folder,
-            is_chat=dataset.row_format in ("chat", "instruction"),
+            turns=blueprint.turns or (CHATML if has_conversations else None),
             context_length=context_length(blueprint.config),
         )
         yield Caution(message=f"the new tokenizer has {len(tokenizer):,} tokens: {size.reason}")

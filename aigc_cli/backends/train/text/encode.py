@@ -67,12 +67,14 @@ class Encoder:
         self._marking = MarkingTokenizer(tokenizer)
         self._asked_mode = mode
         self._default_mode = Prompter(tokenizer, None, False, default_mode).default_mode
-        self._mode = self._default_mode if mode == "auto" else mode
+        self._modes: set[Literal["chat", "raw"]] = set()  # of the samples encoded so far
 
     @property
     def mode(self) -> Literal["chat", "raw"]:
-        """How the trained model should be asked, going by the samples encoded so far."""
-        return self._mode
+        """How the trained model should be asked, going by the samples encoded so far: of several ways, as in a chat."""
+        if not self._modes:
+            return self._default_mode if self._asked_mode == "auto" else self._asked_mode
+        return "chat" if "chat" in self._modes else "raw"
 
     def mode_of(self, sample: Sample) -> Literal["chat", "raw"]:
         """How the model should be asked once it has learnt from this sample.
@@ -108,11 +110,12 @@ class Encoder:
         return [self._finished(row, sample) for row, sample in zip(tokens, samples, strict=True)]
 
     def _draft(self, sample: Sample) -> MarkedText | Unmaskable:
-        self._mode = self.mode_of(sample)
+        mode = self.mode_of(sample)
+        self._modes.add(mode)
         match sample:
             case TextSample(text=text):
                 return MarkedText(text, ((0, len(text)),), adds_special=True)
-            case CompletionSample(prompt=prompt, completion=completion) if self._mode == "raw":
+            case CompletionSample(prompt=prompt, completion=completion) if mode == "raw":
                 border, end = len(prompt), len(prompt) + len(completion)
                 spans = ((0, border), (border, end)) if self.trains_prompts and border else ((border, end),)
                 return MarkedText(prompt + completion, spans, adds_special=True)

@@ -15,6 +15,7 @@ from aigc_cli.backends.device import Placement
 from aigc_cli.backends.torch_load import LoadedModel, adopt_template, end_ids, load, location, memory_errors, read_generation_config
 from aigc_cli.backends.train.text.gguf_file import GgufType, check_architecture, gguf_size, write_gguf
 from aigc_cli.backends.train.text.gguf_vocabulary import read_vocabulary
+from aigc_cli.backends.train.text.tokenizer_files import save_tokenizer
 from aigc_cli.core.engine import ModelSource
 from aigc_cli.core.errors import AigcError
 from aigc_cli.core.events import Event
@@ -50,7 +51,7 @@ def write_merged(parts: LoadedModel, source: ModelSource, folder: Path, dtype: s
         settings.eos_token_id = list(parts.end_ids)
     model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]  # save_pretrained refuses what many models say; that is written as it stands
     model.save_pretrained(folder)
-    parts.tokenizer.save_pretrained(folder)
+    save_tokenizer(parts.tokenizer, folder)
     settings.to_json_file(folder / "generation_config.json")
 
 

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-import psutil
 import torch
 from peft.tuners.lora.layer import LoraLayer
 from torch import nn
 from transformers import AutoModelForCausalLM
 from transformers.pytorch_utils import Conv1D
 
-from aigc_cli.backends.device import Placement, choose, memory_free
+from aigc_cli.backends.device import Placement, choose
+from aigc_cli.backends.train.lora_linear import is_plain
+from aigc_cli.backends.train.misfit import NUMBER_BYTES, changes_to_fit, smaller_batches
 from aigc_cli.backends.train.muon import is_inner_matrix
-from aigc_cli.backends.train.text.lora_linear import is_plain
 from aigc_cli.backends.train.text.methods import decoder_layers, prepare
-from aigc_cli.core.errors import OutOfMemoryError
 from aigc_cli.core.finetune import FinetuneRequest, Tuning
-from aigc_cli.core.units import format_size
 from aigc_cli.training.memory import Batch, Footprint, Shape, SlowAdapters, Weights, footprint
 
-NUMBER_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 GATED_MLP_TENSORS = 4
 MLP_TENSORS = {"relu": 1, "gelu_new": 5, "gelu_fast": 5}  # transformers spells the latter out; others keep 2
 SHORTEST_ROW = 128  # tokens that advice goes down to
@@ -41,6 +38,18 @@ class Case:
 
     def estimate(self) -> Footprint:
         return footprint(self.shape, self.weights, self.batch)
+
+    @property
+    def parts(self) -> tuple[tuple[str, int], ...]:
+        return self.estimate().parts
+
+    @property
+    def total(self) -> int:
+        return self.estimate().total
+
+    def advice(self, there: int) -> tuple[str, ...]:
+        changes = (checkpointed, with_smaller_batches, narrower, with_adapters, shorter)  # the cheapest first
+        return changes_to_fit(self, there, changes, "choose a smaller model")
 
     @property
     def weight_dtype(self) -> str:
@@ -76,53 +85,6 @@ def open_case(config: Any, request: FinetuneRequest, placement: Placement, *, lo
     return Case(config, shape, count_weights(config, request.tuning), request, placement, longest)
 
 
-def memory_there(device: str) -> int:
-    """Bytes that a process can take: what is free, and on a CPU what this one has already."""
-    own = psutil.Process().memory_info().rss if device == "cpu" else 0
-    return memory_free(device) + own
-
-
-def check_memory(case: Case, there: int) -> None:
-    """Raises: OutOfMemoryError with numbers and advice, for what would take more than `there` bytes."""
-    needed = case.estimate()
-    if needed.total <= there:
-        return
-    biggest = sorted(needed.parts, key=lambda part: -part[1])[:3]
-    parts = ", ".join(f"{name} {format_size(size)}" for name, size in biggest)
-    device = case.placement.device
-    message = f"training would take about {format_size(needed.total)} ({parts}), and {device} has room for {format_size(there)}"
-    raise OutOfMemoryError(message, "; ".join(advice(case, there)))
-
-
-def advice(case: Case, there: int) -> tuple[str, ...]:
-    """Changes until it fits, the cheapest first, each on top of those before and with what it then takes.
-
-    A change that brings little of what is needed is left out, where it fits without.
-    """
-    lines, total = changes(case, there, least=0.1)
-    if total > there:
-        lines, total = changes(case, there, least=0.0)
-    return lines if total <= there else (*lines, "that is still too much: choose a smaller model")
-
-
-def changes(case: Case, there: int, least: float) -> tuple[tuple[str, ...], int]:
-    """least: share of the bytes still too many that a change must save. Returns: the changes, and what it takes with all."""
-    lines: list[str] = []
-    total = case.estimate().total
-    for change in (checkpointed, with_smaller_batches, narrower, with_adapters, shorter):
-        tried = [(option, changed, changed.estimate().total) for option, changed in change(case)]
-        if total <= there or not tried:
-            continue
-        option, changed, smaller = next((one for one in tried if one[2] <= there), tried[-1])
-        if total - smaller > least * (total - there):
-            case, total = changed, smaller
-            lines.append(f"{'then ' if lines else ''}{option} takes {format_size(total)}")
-    return tuple(lines), total
-
-
-Change = Callable[[Case], Iterator[tuple[str, Case]]]  # the mildest first
-
-
 def checkpointed(case: Case) -> Iterator[tuple[str, Case]]:
     optimization = case.request.optimization
     if not optimization.gradient_checkpointing:
@@ -131,13 +93,8 @@ def checkpointed(case: Case) -> Iterator[tuple[str, Case]]:
 
 
 def with_smaller_batches(case: Case) -> Iterator[tuple[str, Case]]:
-    """Sizes that make the same step, and so the same result."""
-    pace = case.request.pace
-    rows = pace.batch_size * pace.gradient_accumulation_steps
-    for size in range(pace.batch_size - 1, 0, -1):
-        if rows % size == 0:
-            request = replace(case.request, pace=replace(pace, batch_size=size, gradient_accumulation_steps=rows // size))
-            yield f"--batch-size {size} --gradient-accumulation-steps {rows // size}", replace(case, request=request)
+    for option, pace in smaller_batches(case.request.pace):
+        yield option, replace(case, request=replace(case.request, pace=pace))
 
 
 def narrower(case: Case) -> Iterator[tuple[str, Case]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 from aigc_cli.backends.torch_load import LoadedModel
 from aigc_cli.backends.torch_text import TorchTextEngine
 from aigc_cli.backends.train.learner import Learner
+from aigc_cli.backends.train.loaded import model_facts, seconds_each
 from aigc_cli.backends.train.plan import Plan
 from aigc_cli.backends.train.run import Outcome, Run
 from aigc_cli.backends.train.text.measure import TextJob, TextMeasurer
@@ -26,8 +26,6 @@ from aigc_cli.core.finetune import FinetuneRequest
 from aigc_cli.data.dataset import rows_of
 from aigc_cli.store.checkpoints import Found
 from aigc_cli.training.report import ModelFacts
-
-TIMED_STEPS = 3  # for an estimate; the first is slower, and does not count
 
 
 @dataclass(frozen=True)
@@ -45,16 +43,7 @@ class LoadedRun:
 
     @property
     def facts(self) -> ModelFacts:
-        return ModelFacts(
-            name=self.source.name,
-            revision=self.source.revision,
-            device=self.learner.placement.device,
-            dtype=self.learner.placement.dtype,
-            method=self.request.tuning.method,
-            mode=self.data.mode,
-            trained_parameters=self.learner.trainable.trained,
-            total_parameters=self.learner.trainable.total,
-        )
+        return model_facts(self.source, self.learner, method=self.request.tuning.method, mode=self.data.mode)
 
     def train(
         self, checkpoints: Path, resume_from: Found | None, data: Path, should_stop: Callable[[], bool]
@@ -81,12 +70,7 @@ class LoadedRun:
         lengths = sorted(range(min(self.plan.steps, 50)), key=lambda step: sum(self.plan.step_lengths(step)))
         usual = lengths[len(lengths) // 2]
         rows = [[self.data.stores["train"].get(int(at)) for at in row] for row in self.plan.step(usual)]
-        timed = []
-        for _ in range(TIMED_STEPS):
-            began = time.perf_counter()
-            size = self.learner.updater.update(rows, 0.0, lambda: False).size
-            timed.append((time.perf_counter() - began) / size)
-        return sum(timed[1:]) / len(timed[1:])
+        return seconds_each(self.learner, rows)
 
     def write_result(self, folder: Path) -> None:
         """What the run came to, ready to be used. Raises: OSError."""

@@ -19,7 +19,7 @@ from transformers.pytorch_utils import Conv1D
 
 from aigc_cli.backends.adapters import PREFIX, WEIGHTS, differences, misfit
 from aigc_cli.backends.torch_load import reason
-from aigc_cli.backends.train.text.lora_linear import speed_up
+from aigc_cli.backends.train.lora_linear import speed_up
 from aigc_cli.backends.train.trainable import Trainable
 from aigc_cli.core.errors import ModelError, UsageError
 from aigc_cli.core.finetune import Tuning

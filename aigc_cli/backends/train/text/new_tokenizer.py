@@ -15,6 +15,8 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import PreTrainedTokenizerFast
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
+from aigc_cli.backends.train.text.tokenizer_files import save_tokenizer
+
 END_OF_TEXT, PADDING, TURN_BEGINS, TURN_ENDS = "<|endoftext|>", "<|pad|>", "<|im_start|>", "<|im_end|>"
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}"
@@ -29,6 +31,21 @@ SAMPLE_COST = 64 * 2**20  # characters that merges are learnt from: more take me
 WIDE_COST = 11  # further characters for each byte beyond one: without spaces, nearly every clause is a new word to be held
 PIECE_CHARACTERS = 8192  # a text is sampled in pieces, so that a whole book may come as one
 TOKEN_CHARACTERS = 48  # of the byte alphabet: 16 Chinese characters; longer ones are lines that a corpus repeats
+
+
+@dataclass(frozen=True)
+class TurnFormat:
+    """How conversations are written. end_of_turn: the token that ends an answer, at which replies stop.
+
+    special_tokens: the others that the template writes.
+    """
+
+    chat_template: str
+    end_of_turn: str
+    special_tokens: tuple[str, ...]
+
+
+CHATML = TurnFormat(CHAT_TEMPLATE, TURN_ENDS, (TURN_BEGINS,))
 
 
 @dataclass(frozen=True)
@@ -58,14 +75,15 @@ def choose_vocab_size(corpus_bytes: int, *, asked: int | None, in_config: int | 
     return VocabSize(size, reasons.get(size, "the largest that is chosen unasked"))
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int, folder: Path, *, is_chat: bool, context_length: int | None) -> Any:
+def train_tokenizer(texts: Iterable[str], vocab_size: int, folder: Path, *, turns: TurnFormat | None, context_length: int | None) -> Any:
     """Learns merges from an even sample of the texts and saves the tokenizer in `folder`; the same texts give the same file.
 
     Fewer tokens than vocab_size come of a corpus in which too few pairs are met twice: `len(tokenizer)` tells.
-    A text begins and ends with END_OF_TEXT; in chats, a turn ends with TURN_ENDS, and so does what is generated.
+    turns: None for a tokenizer that knows no conversations. Then a text begins and ends with END_OF_TEXT; with turns, what is
+    generated ends with their `end_of_turn`, and texts do.
     Memory is bounded, whatever the corpus: some 0.8 GiB at most.
     """
-    specials = [END_OF_TEXT, PADDING, *((TURN_BEGINS, TURN_ENDS) if is_chat else ())]
+    specials = [END_OF_TEXT, PADDING, *((*turns.special_tokens, turns.end_of_turn) if turns else ())]
     bpe = Tokenizer(models.BPE())
     bpe.normalizer = normalizers.NFC()
     bpe.pre_tokenizer = pre_tokenizers.Sequence(
@@ -88,14 +106,14 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, folder: Path, *, is_c
     tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=bpe,
         bos_token=END_OF_TEXT,
-        eos_token=TURN_ENDS if is_chat else END_OF_TEXT,
+        eos_token=turns.end_of_turn if turns else END_OF_TEXT,
         pad_token=PADDING,
-        additional_special_tokens=[TURN_BEGINS] if is_chat else [],
+        additional_special_tokens=list(turns.special_tokens) if turns else [],
         clean_up_tokenization_spaces=False,
         **({"model_max_length": context_length} if context_length else {}),
     )
-    tokenizer.chat_template = CHAT_TEMPLATE if is_chat else None
-    tokenizer.save_pretrained(folder)
+    tokenizer.chat_template = turns.chat_template if turns else None
+    save_tokenizer(tokenizer, folder)
     return tokenizer
 
 

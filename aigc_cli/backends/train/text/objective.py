@@ -20,6 +20,7 @@ class NextTokens:
 
     unit: Unit = "tokens"
     to_save_memory = TO_SAVE_MEMORY
+    learning_rate_option = "--learning-rate"
 
     def __init__(self, module: SupervisedLoss, padding: Padding, device: str) -> None:
         self.module, self.padding, self.device = module, padding, device

@@ -15,9 +15,10 @@ import torch
 
 from aigc_cli.backends.device import Placement
 from aigc_cli.backends.torch_load import LoadedModel, context_length, end_ids, load, model_sampling
+from aigc_cli.backends.train.misfit import check_memory, memory_there
 from aigc_cli.backends.train.plan import Plan
 from aigc_cli.backends.train.text.collate import Padding, can_pack
-from aigc_cli.backends.train.text.footprint import Case, advice, check_memory, count_weights, memory_there, open_case
+from aigc_cli.backends.train.text.footprint import Case, count_weights, open_case
 from aigc_cli.backends.train.text.learner import resolved, text_learner
 from aigc_cli.backends.train.text.loaded_run import LoadedRun
 from aigc_cli.backends.train.text.methods import prepare
@@ -79,11 +80,11 @@ class PreparedRun:
             data=facts,
             sample=tuple(self._marked(rows.get(0))),
             sample_origin=str(rows.origin(0)),
-            memory=case.estimate().parts if case else (),
+            memory=case.parts if case else (),
             free=there,
             steps=self.plan.steps,
             seconds=None,
-            advice=advice(case, there) if case and case.estimate().total > there else (),
+            advice=case.advice(there) if case and case.total > there else (),
         )
 
     def refuse_misfit(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from aigc_cli.backends.train.master_weights import MasterWeights
+from aigc_cli.backends.train.text.tokenizer_files import save_tokenizer
 from aigc_cli.backends.train.trainable import Trainable
 from aigc_cli.core.engine import ModelSource
 
@@ -29,7 +30,7 @@ def write_result(
         (folder / "README.md").unlink(missing_ok=True)  # peft's card, which says nothing
     else:
         write_model(folder, trainable.model, masters, getattr(torch, dtype))
-    tokenizer.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
     (folder / "aigc.json").write_text(json.dumps({"mode": mode, "base": source.name, "revision": source.revision}), "utf-8")
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import difflib
-import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,11 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM, GenerationConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import logging
 
+from aigc_cli.backends.train.text.new_tokenizer import TurnFormat
+from aigc_cli.backends.train.text.scratch_file import EXAMPLE, FROM_TOKENIZER, read_scratch_file
 from aigc_cli.core.errors import AigcError, UsageError
 
 PROBE_TOKENS = 4
-SPECIAL_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
-EXAMPLE = 'such as {"model_type": "llama", "hidden_size": 256, "num_hidden_layers": 6, "num_attention_heads": 8}'
 
 
 @dataclass(frozen=True)
@@ -28,27 +28,35 @@ class Blueprint:
     """A config that a model can be built from.
 
     vocab_size: what the file says, None where it leaves it open.  body_per_width: weights without the embeddings, over the width.
+    turns: how its tokenizer writes conversations, None where the file leaves it open.  generation: fields of a GenerationConfig.
     """
 
     config: Any
     vocab_size: int | None
     body_per_width: int
+    turns: TurnFormat | None = None
+    generation: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_blueprint(path: Path) -> Blueprint:
-    """A transformers config of a causal language model, its sizes tried out without weights.
+    """The description of a causal language model, its sizes tried out without weights.
 
     Raises: UsageError for what is no such config, or names layers that do not fit together.
     """
     logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    values = read_values(path)
+    described = read_scratch_file(path)
+    values = dict(described.config)
+    if "auto_map" in values:
+        raise UsageError(
+            f"{path} names Python code of its own (auto_map)", "aigc never runs code that comes with a model: leave auto_map out"
+        )
     model_type = check_model_type(path, values)
     vocab_size = values.pop("vocab_size", None)
     if not (vocab_size is None or (isinstance(vocab_size, int) and vocab_size > 0)):
         raise UsageError(f"{path}: vocab_size is {vocab_size!r}", "leave it out: it is chosen by the corpus, or by --vocab-size")
     try:
         # special tokens belong to a tokenizer that is not there yet
-        config = CONFIG_MAPPING[model_type](**{**values, **dict.fromkeys(SPECIAL_IDS)})
+        config = CONFIG_MAPPING[model_type](**{**values, **dict.fromkeys(FROM_TOKENIZER)})
         check_names(path, config, values)
         check_kind(path, config)
         check_layers(path, config)
@@ -57,25 +65,7 @@ def read_blueprint(path: Path) -> Blueprint:
         raise
     except Exception as error:  # transformers checks sizes here and there, and raises almost anything
         raise UsageError(f"{path}: no model can be built from it: {cause(error)}", "correct the sizes in it") from error
-    return Blueprint(config, vocab_size, body_per_width)
-
-
-def read_values(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise UsageError(f"there is no file {path}", f"--from-scratch wants a transformers config, {EXAMPLE}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} cannot be read: {error}", "--from-scratch wants a transformers config.json") from error
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{path}:{error.lineno}: not JSON: {error.msg}", "--from-scratch wants a transformers config.json") from error
-    if not isinstance(values, dict):
-        raise UsageError(f"{path} holds no JSON object", f"--from-scratch wants a transformers config, {EXAMPLE}")
-    if "auto_map" in values:
-        raise UsageError(
-            f"{path} names Python code of its own (auto_map)", "aigc never runs code that comes with a model: leave auto_map out"
-        )
-    return values
+    return Blueprint(config, vocab_size, body_per_width, described.turns, described.generation)
 
 
 def check_model_type(path: Path, values: dict[str, Any]) -> str:
@@ -147,11 +137,11 @@ def build_model(blueprint: Blueprint, tokenizer: Any, seed: int, dtype: torch.dt
     """
     config = copy.deepcopy(blueprint.config)
     config.vocab_size = len(tokenizer)
-    special = {name: getattr(tokenizer, name) for name in SPECIAL_IDS}
+    special = {name: getattr(tokenizer, name) for name in FROM_TOKENIZER}
     for name, value in special.items():
         setattr(config, name, value)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = AutoModelForCausalLM.from_config(config, dtype=dtype)  # type: ignore[no-untyped-call]
-    model.generation_config = GenerationConfig(**special)  # type: ignore[no-untyped-call]
+    model.generation_config = GenerationConfig(**blueprint.generation, **special)  # type: ignore[no-untyped-call]
     return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,13 @@ import torch
 from transformers import CLIPTokenizer
 
 from aigc_cli.backends.device import Placement
-from aigc_cli.backends.train.image import autoencoder
+from aigc_cli.backends.train.image import autoencoder_run
 from aigc_cli.backends.train.image.blueprint import read_blueprint
-from aigc_cli.backends.train.image.new_pipeline import build_pipeline
-from aigc_cli.core.events import Caution, Evaluation, Event, Progress
+from aigc_cli.backends.train.image.new_pipeline import build_pipeline, open_autoencoder_run
+from aigc_cli.backends.train.image.reconstruction import Reconstruction
+from aigc_cli.core.events import Caution, Checkpoint, Evaluation, Event, TrainStep
+from aigc_cli.store.checkpoints import newest
+from aigc_cli.training.report import AUTOENCODER
 from tests.backends.train.image.tiny_blueprint import checked, draw_pictures, finished, write_blueprint
 
 CPU = Placement("cpu", "float32", "")
@@ -43,9 +47,33 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def built(folder: Path, pictures: Path, *changes: tuple[str, str], seed: int = 0) -> tuple[list[Event], Any]:
+    """The autoencoder trained, as far as it was not by an earlier call, and the pipeline made."""
+    events, outcome = trained_first(folder, pictures, *changes, seed=seed)
+    assert outcome in (None, "max_steps")
+    blueprint = read_blueprint(folder / "pipeline.toml")
+    more, pipeline = finished(build_pipeline(blueprint, checked(pictures), folder / "data", seed))
+    return [*events, *more], pipeline
+
+
+def trained_first(
+    folder: Path, pictures: Path, *changes: tuple[str, str], seed: int = 0, stop_at: int | None = None
+) -> tuple[list[Event], str | None]:
+    """How it ended; None where nothing was to be trained. stop_at: a step after which it is as if Ctrl-C had been pressed."""
     folder.mkdir(exist_ok=True)
     blueprint = read_blueprint(write_blueprint(folder, *changes))
-    return finished(build_pipeline(blueprint, checked(pictures), folder / "data", seed, CPU))
+    events, run = finished(open_autoencoder_run(blueprint, checked(pictures), folder / "data", seed, CPU))
+    if run is None:
+        return events, None
+    stream = run.train(newest(run.checkpoints), lambda: stop_at in steps_of(events))
+    while True:
+        try:
+            events.append(next(stream))
+        except StopIteration as end:
+            return events, end.value.finish_reason
+
+
+def steps_of(events: list[Event]) -> list[int]:
+    return [event.step for event in events if isinstance(event, TrainStep) and event.split == AUTOENCODER]
 
 
 def weights(part: torch.nn.Module) -> torch.Tensor:
@@ -58,7 +86,7 @@ def test_what_is_built_is_saved_and_drawn_with_by_plain_diffusers(
 ) -> None:
     _, pipeline = built(tmp_path / "run", pictures, *changes)
     pipeline.save_pretrained(tmp_path / "model")
-    loaded = diffusers.StableDiffusionPipeline.from_pretrained(tmp_path / "model", local_files_only=True)
+    loaded = diffusers.StableDiffusionPipeline.from_pretrained(tmp_path / "model", local_files_only=True)  # type: ignore[no-untyped-call]
     loaded.set_progress_bar_config(disable=True)
     picture = loaded("一个圆，扁平", num_inference_steps=2, generator=torch.Generator().manual_seed(0)).images[0]
     assert picture.size == (16, 16)
@@ -68,10 +96,10 @@ def test_what_is_built_is_saved_and_drawn_with_by_plain_diffusers(
 
 def test_the_autoencoder_is_measured_and_its_latents_come_to_unit_deviation(tmp_path: Path, pictures: Path) -> None:
     events, pipeline = built(tmp_path, pictures)
-    steps = [event.done for event in events if isinstance(event, Progress) and event.phase == "training the autoencoder"]
-    assert steps == [1, 2, 3]
-    figures = {event.name for event in events if isinstance(event, Evaluation)}
-    assert figures == {"loss", "psnr_black", "psnr_white", "psnr_alpha"}
+    assert steps_of(events) == [1, 2, 3]
+    figures = {(event.split, event.name) for event in events if isinstance(event, Evaluation)}
+    assert figures == {(AUTOENCODER, name) for name in ("loss", "psnr_black", "psnr_white", "psnr_alpha")}
+    assert {event.split for event in events if isinstance(event, Checkpoint)} == {AUTOENCODER}
     assert pipeline.vae.config.scaling_factor != 1.0
 
 
@@ -94,7 +122,7 @@ def test_a_killed_autoencoder_goes_on_to_the_same_weights(
 ) -> None:
     each_step = ("steps = 3", "steps = 3\neval_steps = 1")
     _, undisturbed = built(tmp_path / "undisturbed", pictures, each_step)
-    loss, calls = autoencoder.Reconstruction.loss, 0
+    loss, calls = Reconstruction.loss, 0
 
     def dying(self: Any, rows: Any) -> Any:
         nonlocal calls
@@ -104,19 +132,60 @@ def test_a_killed_autoencoder_goes_on_to_the_same_weights(
         return loss(self, rows)
 
     with monkeypatch.context() as patch:
-        patch.setattr(autoencoder.Reconstruction, "loss", dying)
+        patch.setattr(Reconstruction, "loss", dying)
         if steps_before < 3:
             with pytest.raises(Killed):
                 built(tmp_path / "killed", pictures, each_step)
         else:  # all steps made, but nothing of it published
-            patch.setattr(autoencoder, "publish", lambda *arguments: (_ for _ in ()).throw(Killed()))
+            patch.setattr(autoencoder_run, "publish", lambda *arguments: (_ for _ in ()).throw(Killed()))
             with pytest.raises(Killed):
                 built(tmp_path / "killed", pictures, each_step)
     events, resumed = built(tmp_path / "killed", pictures, each_step)
-    made_again = [event.done for event in events if isinstance(event, Progress) and event.phase == "training the autoencoder"]
-    assert made_again == list(range(steps_before + 1, 4))
+    assert steps_of(events) == list(range(steps_before + 1, 4))
     assert torch.equal(weights(resumed.vae), weights(undisturbed.vae))
     assert resumed.vae.config.scaling_factor == undisturbed.vae.config.scaling_factor
+
+
+def test_stopped_between_two_evaluations_it_loses_no_step(tmp_path: Path, pictures: Path) -> None:
+    seldom = ("steps = 3", "steps = 5\neval_steps = 4")
+    _, undisturbed = built(tmp_path / "undisturbed", pictures, seldom)
+    for stop_at, made in ((1, [1]), (3, [2, 3])):
+        events, outcome = trained_first(tmp_path / "stopped", pictures, seldom, stop_at=stop_at)
+        assert (outcome, steps_of(events)) == ("interrupted", made)
+        assert isinstance(events[-1], Checkpoint)
+    events, resumed = built(tmp_path / "stopped", pictures, seldom)
+    assert steps_of(events) == [4, 5]
+    assert torch.equal(weights(resumed.vae), weights(undisturbed.vae))
+
+
+def test_stopped_while_it_is_measured_it_is_measured_again(tmp_path: Path, pictures: Path) -> None:
+    each_step = ("steps = 3", "steps = 3\neval_steps = 1")
+    undisturbed, _ = trained_first(tmp_path / "undisturbed", pictures, each_step)
+    stopped = trained_first(tmp_path / "stopped", pictures, each_step, stop_at=2)
+    gone_on = trained_first(tmp_path / "stopped", pictures, each_step)
+    assert [stopped[1], gone_on[1]] == ["interrupted", "max_steps"]
+    figures = [[event for event in events if isinstance(event, Evaluation)] for events in (undisturbed, [*stopped[0], *gone_on[0]])]
+    assert figures[0] == figures[1]
+
+
+def test_without_its_training_the_autoencoder_is_random_and_that_is_said(tmp_path: Path, pictures: Path) -> None:
+    blueprint = read_blueprint(write_blueprint(tmp_path))
+    events, pipeline = finished(build_pipeline(blueprint, checked(pictures), tmp_path / "data", 0))
+    *_, said = (event.message for event in events if isinstance(event, Caution))
+    assert said.startswith("3 steps of training the autoencoder come before")
+    assert pipeline.vae.config.scaling_factor == 1.0
+
+
+@pytest.mark.parametrize("scheduler", ["DDPMScheduler", "EulerDiscreteScheduler", "PNDMScheduler", "UniPCMultistepScheduler"])
+def test_diffusers_finds_no_fault_with_its_scheduler(tmp_path: Path, pictures: Path, scheduler: str) -> None:
+    """Of a scheduler that has other defaults than the pipeline wants it warns, and changes them."""
+    change = ('class = "DDIMScheduler"\nprediction_type = "v_prediction"', f'class = "{scheduler}"')
+    blueprint = read_blueprint(write_blueprint(tmp_path, change))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        _, pipeline = finished(build_pipeline(blueprint, checked(pictures), tmp_path / "data", 0))
+        pipeline.save_pretrained(tmp_path / "model")
+        diffusers.StableDiffusionPipeline.from_pretrained(tmp_path / "model", local_files_only=True)  # type: ignore[no-untyped-call]
 
 
 def test_a_finished_autoencoder_is_read_not_trained(tmp_path: Path, pictures: Path) -> None:

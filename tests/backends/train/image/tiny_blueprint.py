@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageDraw
 
@@ -88,7 +89,7 @@ def checked(folder: Path, val_split: float = 0.2) -> PictureDataset:
     return dataset
 
 
-def finished(stream: object) -> tuple[list[Event], object]:
+def finished(stream: object) -> tuple[list[Event], Any]:
     """What a generator yields, and what it returns."""
     events: list[Event] = []
     while True:

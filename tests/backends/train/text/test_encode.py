@@ -232,6 +232,15 @@ def test_the_mode_follows_the_data_and_the_model(sample: Sample, mode: Any, has_
     assert made.mode == expected
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_has_learnt_texts_and_conversations_is_asked_as_in_a_chat(order: int) -> None:
+    made = encoder(tokenizer_for(CHATML))
+    samples = [TextSample("t"), chat(("user", "q"), ("assistant", "A"))][::order]
+    encoded = made.encode(samples)
+    assert [made.encode([sample]) for sample in samples] == [[row] for row in encoded]
+    assert made.mode == "chat"
+
+
 @pytest.mark.parametrize(("sample", "mode"), [(TextSample("t"), "chat"), (chat(("user", "q"), ("assistant", "A")), "raw")])
 def test_a_mode_that_does_not_suit_the_data_is_refused(sample: Sample, mode: Any) -> None:
     with pytest.raises(UsageError):

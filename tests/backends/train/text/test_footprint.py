@@ -10,8 +10,9 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from aigc_cli.backends.device import Placement
+from aigc_cli.backends.train.misfit import check_memory, memory_there
 from aigc_cli.backends.train.text import loss
-from aigc_cli.backends.train.text.footprint import Case, advice, check_memory, count_weights, memory_there, open_case, read_shape
+from aigc_cli.backends.train.text.footprint import Case, count_weights, open_case, read_shape
 from aigc_cli.backends.train.text.methods import prepare
 from aigc_cli.core.errors import ExitStatus, OutOfMemoryError, UsageError
 from aigc_cli.core.finetune import DataChoice, FinetuneRequest, Optimization, Pace, Tuning
@@ -131,13 +132,13 @@ def test_advice_goes_from_what_costs_least_until_it_fits() -> None:
     case = case_of(config_of("llama", num_hidden_layers=32), request_of(batch_size=32))
     options = ["--gradient-checkpointing", "--batch-size", "--method lora", "--max-length 512"]
     for count, room in enumerate((1600, 300, 80, 60), start=1):
-        lines = advice(case, memory.RUNTIME + room * 2**20)
+        lines = case.advice(memory.RUNTIME + room * 2**20)
         assert [line.removeprefix("then ").startswith(option) for line, option in zip(lines, options, strict=False)] == [True] * count
 
 
 def test_a_change_that_brings_little_is_not_advised_where_another_suffices() -> None:
     case = case_of(config_of("llama", hidden_size=1024, intermediate_size=4096), request_of(batch_size=2), longest=8)
-    (line,) = advice(case, case.estimate().total * 2 // 3)
+    (line,) = case.advice(case.estimate().total * 2 // 3)
     assert line.startswith("--method lora takes ")
 
 
@@ -145,7 +146,7 @@ def test_a_smaller_batch_that_is_advised_fits_and_keeps_the_step() -> None:
     case = case_of(config_of("llama"), request_of(batch_size=6, gradient_accumulation_steps=2))
     case = replace(case, request=replace(case.request, optimization=Optimization(gradient_checkpointing=True)))
     there = replace(case, request=replace(case.request, pace=Pace(batch_size=3, gradient_accumulation_steps=4))).estimate().total
-    (line,) = advice(case, there)
+    (line,) = case.advice(there)
     assert line.startswith("--batch-size 3 --gradient-accumulation-steps 4 takes ")
 
 
@@ -159,10 +160,10 @@ def test_a_run_that_cannot_fit_is_refused_with_numbers_and_advice() -> None:
 
 
 def test_where_nothing_helps_it_says_so() -> None:
-    assert advice(case_of(config_of("llama"), request_of()), 0)[-1] == "that is still too much: choose a smaller model"
+    assert case_of(config_of("llama"), request_of()).advice(0)[-1] == "that is still too much: choose a smaller model"
 
 
 def test_the_room_on_a_cpu_includes_what_the_process_has_already(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aigc_cli.backends.train.text.footprint.memory_free", lambda device: 1000)
+    monkeypatch.setattr("aigc_cli.backends.train.misfit.memory_free", lambda device: 1000)
     assert memory_there("cuda:0") == 1000
     assert memory_there("cpu") > 10 * 2**20

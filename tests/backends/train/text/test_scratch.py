@@ -51,6 +51,62 @@ def test_a_config_that_no_model_can_be_built_from_is_refused(config: Any, messag
     assert hint in error.value.hint
 
 
+TABLES = """
+[config]
+model_type = "llama"
+hidden_size = 32
+num_attention_heads = 4
+num_hidden_layers = 2
+dtype = "bfloat16"
+[tokenizer]
+chat_template = "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|stop|>{% endfor %}"
+end_of_turn = "<|stop|>"
+special_tokens = ["<|user|>"]
+[generation_config]
+do_sample = true
+temperature = 0.6
+"""
+
+
+def in_toml(path: Path, text: str) -> Path:
+    file = path / "模型.toml"
+    file.write_text(text, "utf-8")
+    return file
+
+
+def test_toml_also_describes_conversations_and_sampling(tmp_path: Path) -> None:
+    blueprint = read_blueprint(in_toml(tmp_path, TABLES))
+    assert (blueprint.config.hidden_size, str(blueprint.config.dtype)) == (32, "torch.bfloat16")
+    assert blueprint.turns is not None
+    assert (blueprint.turns.end_of_turn, blueprint.turns.special_tokens) == ("<|stop|>", ("<|user|>",))
+    model = build_model(blueprint, build_tokenizer(tmp_path / "tokenizer"), 0, torch.float32)
+    assert (model.generation_config.do_sample, model.generation_config.temperature) == (True, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message", "hint"),
+    [
+        ("[config]", "[config", r"模型\.toml: ", "TOML"),
+        ("[config]", "[confg]", r"no table \[confg\]", "did you mean config"),
+        ("[config]", "epochs = 3\n[config]", "epochs stands outside", "[config]"),
+        (TABLES, "[tokenizer]", r"table \[config\] is missing", "model_type"),
+        ("end_of_turn", "end_of_turns", r"\[tokenizer\] has no end_of_turn", "ChatML"),
+        ("special_tokens", "vocab = 1\nspecial_tokens", r"\[tokenizer\] has no field vocab", "there is"),
+        ('["<|user|>"]', '["<|stop|>"]', "different texts", "in any case"),
+        ('["<|user|>"]', '"<|user|>"', "different texts", "in any case"),
+        ("{% endfor %}", "", "chat_template: ", "Jinja"),
+        ("<|stop|>{%", "{%", "puts no <|stop|> after an answer", "replies stop"),
+        ("temperature", "temprature", r"\[generation_config\] has no field temprature", "temperature"),
+        ("temperature = 0.6", "eos_token_id = 3", "follows from the tokenizer", "leave it out"),
+        ("temperature = 0.6", "max_new_tokens = -1", "max_new_tokens", "correct it"),
+    ],
+)
+def test_toml_that_cannot_be_meant_is_refused(old: str, new: str, message: str, hint: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=message) as error:
+        read_blueprint(in_toml(tmp_path, TABLES.replace(old, new)))
+    assert hint in error.value.hint
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no file"):
         read_blueprint(tmp_path / "nowhere.json")

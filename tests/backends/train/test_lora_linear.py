@@ -10,7 +10,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from aigc_cli.backends.train.text.lora_linear import speed_up
+from aigc_cli.backends.train.lora_linear import speed_up
 from tests.backends.tiny_models import VOCAB_SIZE, build_model
 
 
