@@ -124,7 +124,7 @@ def test_a_remote_model_is_not_asked_for_what_stands_for_local_ones(
 
 
 def test_ctrl_c_stops_the_answer_only(terminal: Callable[..., Terminal]) -> None:
-    screen = terminal("-m", "some-model", pause=0.2)
+    screen = terminal("-m", "some-model", pause=0.6)  # long enough to be stopped on a busy machine
     screen.wait_for("\n>")
     screen.type("one two three four five six seven eight nine ten\r")
     screen.wait_for("ten\n")  # what was typed
